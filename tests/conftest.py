@@ -1,0 +1,75 @@
+"""Fixtures every test may ask for, and what the whole run has in common."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+
+import hypothesis
+import pytest
+
+from tests.support import servers
+
+pytest_plugins = ["tests.support.hosts"]
+
+# Time limits per example measure how busy the machine is.
+hypothesis.settings.register_profile("steady", deadline=None)
+hypothesis.settings.load_profile("steady")
+
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
+PROGRAMS = {
+    "browser": ("chromium", "chromium-browser", "google-chrome"),
+    "node": ("node",),
+    "pgbouncer": ("pgbouncer",),
+    "nginx": ("nginx",),
+}
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[servers.Server]:
+    """Give the PostgreSQL server of this test run."""
+    with servers.join("postgres") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_url(postgres_server: servers.Server) -> Iterator[str]:
+    """Give the URL of a database that belongs to this worker alone."""
+    with servers.database(postgres_server, f"lightapi_{WORKER}_{os.getpid()}") as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def postgres_log(postgres_server: servers.Server, postgres_url: str) -> Iterator[servers.StatementLog]:
+    """Give the log of what this worker's database is asked."""
+    if postgres_server.log is None:
+        pytest.skip(f"the log of an external PostgreSQL server is not named by {servers.LOG_VARIABLE}")
+    log = servers.StatementLog(postgres_server.log, postgres_url)
+    yield log
+    log.close()
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    """Give the URL of a Redis database that belongs to this worker alone."""
+    with servers.join("redis") as server:
+        yield servers.redis_database(server, int(WORKER.removeprefix("gw")))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what needs a program that this machine has not."""
+    found = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin"])
+    missing = {kind for kind, names in PROGRAMS.items() if not any(shutil.which(name, path=found) for name in names)}
+    for item in items:
+        for kind in sorted(missing.intersection(marker.name for marker in item.iter_markers())):
+            item.add_marker(pytest.mark.skip(reason=f"needs {kind}"))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name in one line the kinds of tests that were skipped for want of a program."""
+    reasons = [str(report.longrepr[2]) for report in terminalreporter.stats.get("skipped", []) if report.longrepr]
+    counts = {kind: sum(f"needs {kind}" in reason for reason in reasons) for kind in PROGRAMS}
+    wanted = ", ".join(f"{kind} ({count})" for kind, count in counts.items() if count)
+    if wanted:
+        terminalreporter.write_line(f"skipped, because this machine has none: {wanted}")

@@ -1,0 +1,1 @@
+"""Checks that `dev.py check` runs beside the linters."""
