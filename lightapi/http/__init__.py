@@ -1,0 +1,1 @@
+"""The request pipeline, independent of host, database and cache."""

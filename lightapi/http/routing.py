@@ -1,0 +1,57 @@
+"""Find the route of a path by dict lookup, whatever the number of endpoints."""
+
+from __future__ import annotations
+
+from lightapi.exceptions import ConfigurationError
+from lightapi.plan import Route
+
+__all__ = ["Routes", "checked_path"]
+
+
+class Routes:
+    """The paths of one app: collections by whole path, items by everything before the last slash."""
+
+    def __init__(self) -> None:
+        self._collections: dict[str, Route] = {}
+        self._items: dict[str, Route] = {}
+
+    def add(self, path: str, collection: Route, item: Route | None = None) -> None:
+        """Register a path as ``checked_path`` returned it; raise ConfigurationError when taken."""
+        if path in self._collections:
+            raise ConfigurationError(f"route {path or '/'!r} is registered twice")
+        self._collections[path] = collection
+        if item is not None and item.verbs:
+            self._items[path] = item
+
+    def __contains__(self, path: str) -> bool:
+        return path in self._collections
+
+    def find(self, path: str) -> tuple[Route, str | None] | None:
+        """Return the route of a path and, for an item, the id as the client wrote it.
+
+        A trailing slash names the same resource. None when there is no such path.
+        """
+        path = path.removesuffix("/")
+        route = self._collections.get(path)
+        if route is not None and route.verbs:
+            return route, None
+        head, _, key = path.rpartition("/")
+        route = self._items.get(head)
+        if route is None or not key:
+            return None
+        return route, key
+
+
+_FORBIDDEN = "?#{}%\\ "
+
+
+def checked_path(path: object) -> str:
+    """Return a route's path without its trailing slash; raise ConfigurationError if it is none."""
+    if not isinstance(path, str) or not path.startswith("/"):
+        raise ConfigurationError(f"route {path!r} given; a route starts with '/', as in '/books'")
+    bare = path.removesuffix("/")
+    wrong = [character for character in _FORBIDDEN if character in bare]
+    if wrong or "//" in path or not bare.isprintable():
+        shown = "".join(wrong) or "an empty segment or a control character"
+        raise ConfigurationError(f"route {path!r} holds {shown!r}; allowed: plain path segments")
+    return bare
