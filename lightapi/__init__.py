@@ -1,0 +1,51 @@
+"""LightAPI: one annotated class is the table, the schema and the REST endpoint."""
+
+from lightapi.app import LightApi
+from lightapi.auth import (
+    AllowAny,
+    BaseAuthentication,
+    BasePermission,
+    IsAdminUser,
+    IsAuthenticated,
+)
+from lightapi.columns import col
+from lightapi.config import Authentication
+from lightapi.core import Middleware
+from lightapi.endpoint import HttpMethod, RestEndpoint
+from lightapi.exceptions import (
+    ApiError,
+    AuthenticationFailed,
+    ConfigurationError,
+    Conflict,
+    InvalidInput,
+    NotFound,
+    PermissionDenied,
+    ServiceUnavailable,
+)
+from lightapi.fields import Field
+from lightapi.session import get_async_session, get_sync_session
+
+__all__ = [
+    "AllowAny",
+    "ApiError",
+    "Authentication",
+    "AuthenticationFailed",
+    "BaseAuthentication",
+    "BasePermission",
+    "ConfigurationError",
+    "Conflict",
+    "Field",
+    "HttpMethod",
+    "InvalidInput",
+    "IsAdminUser",
+    "IsAuthenticated",
+    "LightApi",
+    "Middleware",
+    "NotFound",
+    "PermissionDenied",
+    "RestEndpoint",
+    "ServiceUnavailable",
+    "col",
+    "get_async_session",
+    "get_sync_session",
+]

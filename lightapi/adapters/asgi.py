@@ -1,0 +1,118 @@
+"""LightAPI's paths as an ASGI application, inside a real Starlette application."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+from starlette.types import Receive, Scope, Send
+
+from lightapi.exceptions import ApiError, NotFound
+from lightapi.http.drive import drive
+from lightapi.http.message import Request, error_response
+from lightapi.http.pipeline import finish, from_http_exception
+from lightapi.plan import Route
+
+if TYPE_CHECKING:
+    from starlette.requests import Request as StarletteRequest
+
+    from lightapi.service import Service
+
+__all__ = ["Endpoints", "build_starlette", "relative_path"]
+
+Lifespan = Callable[[Any], AbstractAsyncContextManager[Any]]
+
+
+class Endpoints:
+    """The ASGI application of the registered paths; anything else is 404."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one HTTP request; a WebSocket is refused."""
+        if scope["type"] != "http":
+            await send({"type": "websocket.close", "code": 1000})
+            return
+        response = finish(scope["method"], await self._respond(scope, receive, send))
+        await response(scope, receive, send)
+
+    async def _respond(self, scope: Scope, receive: Receive, send: Send) -> Response:
+        service = self._service
+        found = service.routes.find(relative_path(scope))
+        if found is None:
+            return error_response(NotFound())
+        route, key = found
+        scope["path_params"] = {} if key is None else {"id": key}
+        request = Request(scope, receive, send)
+        request.max_body_size = service.max_body_size
+        try:
+            if not (service.is_ready or route.internal):
+                await service.ensure_ready()
+            if route.is_blocking and not route.is_async:
+                return await self._in_thread(request, route)
+        except ApiError as error:
+            return error_response(error)
+        return await service.pipeline.run(request, route)
+
+    async def _in_thread(self, request: Request, route: Route) -> Response:
+        """Run a route of plain functions in one thread, its body read before."""
+        if request.method in ("POST", "PUT", "PATCH"):
+            await request.prefetch()
+        service = self._service
+        return await service.store.enter(drive, service.pipeline.run(request, route), nested=route.nests)  # pyright: ignore[reportReturnType]
+
+
+def relative_path(scope: Scope) -> str:
+    """Return the path below the mount point (ASGI's ``root_path`` is a prefix of ``path``)."""
+    path: str = scope["path"]
+    root: str = scope.get("root_path", "").rstrip("/")
+    if root and path.startswith(root) and path[len(root) : len(root) + 1] in ("/", ""):
+        return path[len(root) :]
+    return path
+
+
+def build_starlette(
+    service: Service,
+    *,
+    routes: Sequence[BaseRoute],
+    middleware: Sequence[Middleware],
+    lifespan: Lifespan | None,
+) -> Starlette:
+    """Return the application: the user's routes first, LightAPI's paths for all the rest."""
+
+    @asynccontextmanager
+    async def lived(app: Any) -> AsyncIterator[Any]:
+        await service.start()
+        try:
+            if lifespan is None:
+                yield
+            else:
+                async with lifespan(app) as state:
+                    yield state
+        finally:
+            await service.stop()
+
+    app = Starlette(
+        routes=list(routes),
+        middleware=list(middleware),
+        lifespan=lived,
+        exception_handlers={Exception: _server_error, HTTPException: _http_error},
+    )
+    app.router.default = Endpoints(service)
+    return app
+
+
+async def _server_error(request: StarletteRequest, error: Exception) -> Response:
+    """Answer what the user's own routes or middleware let escape."""
+    return error_response(ApiError())
+
+
+async def _http_error(request: StarletteRequest, error: Any) -> Response:
+    return error_response(from_http_exception(error))

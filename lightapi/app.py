@@ -1,0 +1,316 @@
+"""``LightApi``: the one object every server loads. It wires the parts and holds no logic."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import os
+import signal
+import sys
+import threading
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Engine, MetaData
+from sqlalchemy.orm import registry
+from starlette.applications import Starlette
+from starlette.middleware import Middleware as StarletteMiddleware
+from starlette.routing import BaseRoute
+
+from lightapi.adapters.asgi import Lifespan, build_starlette
+from lightapi.adapters.bridge import Bridge
+from lightapi.adapters.loop import gevent_patched
+from lightapi.adapters.wsgi import WSGIApp
+from lightapi.db.entities import has_listeners
+from lightapi.db.mapping import NAMING
+from lightapi.db.store import Store, open_store
+from lightapi.exceptions import ConfigurationError
+from lightapi.handlers import invoker, routes_of
+from lightapi.http.pipeline import Pipeline
+from lightapi.http.routing import Routes, checked_path
+from lightapi.middleware import instances, step_of
+from lightapi.plan import Plan
+from lightapi.registration import plan_of
+from lightapi.service import Service
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+__all__ = ["LightApi"]
+
+logger = logging.getLogger("lightapi")
+
+
+class LightApi:
+    """An API over one database.
+
+    The object is an ASGI and a WSGI application at once: ``uvicorn main:app``,
+    ``gunicorn main:app``. Arguments:
+
+    - ``engine``: a SQLAlchemy ``Engine`` or ``AsyncEngine``; else ``database_url``, else the
+      environment's ``LIGHTAPI_DATABASE_URL``.
+    - ``middlewares``: ``Middleware`` classes, in the order they see a request.
+    - ``routes``, ``asgi_middleware``, ``lifespan``: Starlette's, for your own pages.
+    - ``base_url``: put before links, which are path-absolute without it.
+    - ``title``, ``version``: of the API.
+    - ``max_body_size``: bytes of a request body (default 1 MiB), more is 413.
+    - ``database_timeout``: seconds of database work per request (default 10), more is 503.
+    - ``create_tables``: create missing tables (default: ``LIGHTAPI_CREATE_TABLES``, else True).
+    - ``sqlite_foreign_keys``: enforce them on every SQLite connection (default True).
+    - ``mode``: ``"sync"`` or ``"async"``, only asserts that the engine is so.
+
+    Raises ConfigurationError for anything that can't work.
+    """
+
+    def __init__(
+        self,
+        engine: Engine | AsyncEngine | None = None,
+        database_url: str | None = None,
+        *,
+        middlewares: Sequence[Any] | None = None,
+        routes: Sequence[BaseRoute] = (),
+        asgi_middleware: Sequence[StarletteMiddleware] = (),
+        lifespan: Lifespan | None = None,
+        base_url: str = "",
+        title: str = "LightAPI",
+        version: str = "1.0.0",
+        max_body_size: int = 1024 * 1024,
+        database_timeout: float = 10.0,
+        create_tables: bool | None = None,
+        sqlite_foreign_keys: bool = True,
+        mode: str | None = None,
+    ) -> None:
+        check_options(max_body_size=max_body_size, database_timeout=database_timeout, base_url=base_url)
+        self._store = open_store(
+            engine=engine,
+            database_url=database_url,
+            timeout=database_timeout,
+            sqlite_foreign_keys=sqlite_foreign_keys,
+            mode=mode,
+        )
+        refuse_gevent(self._store)
+        self._middlewares = instances(middlewares or ())
+        self._routes = tuple(routes)
+        self._asgi_middleware = tuple(asgi_middleware)
+        self._lifespan = lifespan
+        self._base_url = base_url.rstrip("/")
+        self.title = title
+        self.version = version
+        self._max_body_size = max_body_size
+        self._create_tables = create_tables
+        self._registry = registry(metadata=MetaData(naming_convention=NAMING))
+        self._plans: dict[str, Plan] = {}
+        self._lock = threading.RLock()
+        self._service: Service | None = None
+        self._starlette: Starlette | None = None
+        self._wsgi: dict[bool, WSGIApp] = {}
+        self._bridge: Bridge | None = None
+
+    @property
+    def metadata(self) -> MetaData:
+        """The SQLAlchemy MetaData of all registered tables."""
+        return self._registry.metadata
+
+    @property
+    def engine(self) -> Any:
+        """The engine in use, sync or async."""
+        return self._store.engine
+
+    def register(self, mapping: Mapping[str, type]) -> None:
+        """Register ``{"/path": EndpointClass, ...}``; may be called several times before serving.
+
+        Raises ConfigurationError for a path or class that can't be served, and after the app
+        was built.
+        """
+        if self._service is not None:
+            raise ConfigurationError("register() after the app was built; register first")
+        if not isinstance(mapping, Mapping):
+            raise ConfigurationError(f'register({mapping!r}): allowed: {{"/path": EndpointClass, ...}}')
+        for path, endpoint in mapping.items():
+            checked = checked_path(path)
+            if checked in self._plans:
+                raise ConfigurationError(f"route {path!r} is registered twice")
+            self._plans[checked] = plan_of(
+                endpoint,
+                checked,
+                mapper_registry=self._registry,
+                dialect=self._store.dialect,
+                base_url=self._base_url,
+            )
+
+    def build_app(self) -> Starlette:
+        """Create the tables (on an async engine: when serving starts) and return the ASGI app."""
+        with self._lock:
+            if self._starlette is None:
+                self._starlette = build_starlette(
+                    self._built(),
+                    routes=self._routes,
+                    middleware=self._asgi_middleware,
+                    lifespan=self._lifespan,
+                )
+            return self._starlette
+
+    def build_wsgi_app(self, direct: bool = True) -> WSGIApp:  # noqa: FBT001, FBT002
+        """Create the tables and return the WSGI app.
+
+        Routes that never wait are answered in the server's thread, all others through a2wsgi;
+        ``direct=False`` sends everything through a2wsgi.
+        """
+        with self._lock:
+            if direct not in self._wsgi:
+                if self._store.is_async:
+                    warn_async_under_wsgi()
+                asgi = self.build_app()
+                if self._bridge is None:
+                    self._bridge = Bridge(asgi, max_body_size=self._max_body_size)
+                self._wsgi[direct] = WSGIApp(
+                    self._built(),
+                    routes=self._routes,
+                    direct=direct and not self._asgi_middleware,
+                    bridge=self._bridge,
+                )
+            return self._wsgi[direct]
+
+    @property
+    def asgi(self) -> Starlette:
+        """The ASGI application."""
+        return self._starlette or self.build_app()
+
+    @property
+    def wsgi(self) -> WSGIApp:
+        """The WSGI application."""
+        return self._wsgi.get(True) or self.build_wsgi_app()
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Serve one request: ``(scope, receive, send)`` or ``(environ, start_response)``."""
+        if len(arguments) == _ASGI_ARGUMENTS:
+            return self.asgi(*arguments)
+        if len(arguments) == _WSGI_ARGUMENTS:
+            return self.wsgi(*arguments)
+        # uvicorn tries every application as a factory first, and goes on when that is a TypeError.
+        raise TypeError("a LightApi is called with (scope, receive, send) or (environ, start_response)")
+
+    def run(
+        self,
+        host: str | None = None,
+        port: int | None = None,
+        debug: bool = False,  # noqa: FBT001, FBT002
+        reload: bool = False,  # noqa: FBT001, FBT002
+        **options: Any,
+    ) -> None:
+        """Create the tables and serve with uvicorn; other arguments are uvicorn's.
+
+        ``host`` defaults to LIGHTAPI_HOST, else 127.0.0.1; ``port`` to LIGHTAPI_PORT, else 8000.
+        ``debug`` logs at debug level; ``reload`` restarts when a source file changes.
+        """
+        import uvicorn  # a server imports it itself
+
+        chosen_host = host or os.environ.get("LIGHTAPI_HOST") or "127.0.0.1"
+        chosen_port = port if port is not None else _environment_port()
+        self.build_app()
+        target: Any = _import_string(self) if reload else self.asgi
+        print(f"LightAPI: http://{chosen_host}:{chosen_port}", *sorted(self._plans), flush=True)  # noqa: T201
+        if threading.current_thread() is threading.main_thread():
+            # uvicorn finishes what it has begun, then raises the signal again: that is a clean end.
+            signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+        uvicorn.run(
+            target,
+            host=chosen_host,
+            port=chosen_port,
+            reload=reload,
+            # Else WEB_CONCURRENCY decides, and several processes need an import string.
+            **{"workers": 1, "log_level": "debug" if debug else "info", **options},
+        )
+
+    def _built(self) -> Service:
+        with self._lock:
+            if self._service is None:
+                refuse_gevent(self._store)
+                service = self._build_service()
+                if not self._store.is_async:
+                    service.start_now()
+                self._service = service
+            return self._service
+
+    def _build_service(self) -> Service:
+        self._registry.configure()
+        invoke = invoker(self._store)
+        steps = [step_of(middleware, invoke) for middleware in self._middlewares]
+        functions = [middleware.process for middleware in self._middlewares]
+        routes = Routes()
+        for path, plan in self._plans.items():
+            ready = plan.with_listeners(listened=has_listeners(plan.endpoint))
+            routes.add(path, *routes_of(ready, self._store, functions))
+        owners = {plan.table.name: plan.endpoint.__name__ for plan in self._plans.values()}
+        return Service(
+            routes=routes,
+            pipeline=Pipeline(steps, self._store.translate),
+            store=self._store,
+            metadata=self.metadata,
+            owners=owners,
+            create_tables=_creates_tables(self._create_tables),
+            max_body_size=self._max_body_size,
+        )
+
+
+_ASGI_ARGUMENTS = 3
+_WSGI_ARGUMENTS = 2
+
+if sys.version_info >= (3, 12):
+    inspect.markcoroutinefunction(LightApi.__call__)
+else:
+    LightApi.__call__._is_coroutine = asyncio.coroutines._is_coroutine  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportFunctionMemberAccess]
+
+
+def check_options(*, max_body_size: Any, database_timeout: Any, base_url: Any) -> None:
+    """Raise ConfigurationError for a constructor argument of the wrong kind or size."""
+    if isinstance(max_body_size, bool) or not isinstance(max_body_size, int) or max_body_size < 1:
+        raise ConfigurationError(f"max_body_size={max_body_size!r} given; allowed: a number of bytes, 1 or more")
+    if isinstance(database_timeout, bool) or not isinstance(database_timeout, (int, float)) or database_timeout <= 0:
+        raise ConfigurationError(f"database_timeout={database_timeout!r} given; allowed: seconds, more than 0")
+    if not isinstance(base_url, str):
+        raise ConfigurationError(f"base_url={base_url!r} given; allowed: a URL such as 'https://api.example.com'")
+
+
+def refuse_gevent(store: Store) -> None:
+    """Raise ConfigurationError for an async engine in a process that gevent has patched."""
+    if store.is_async and gevent_patched():
+        raise ConfigurationError(
+            "an async engine can't be used in a process patched by gevent; use a sync engine, for example "
+            "postgresql+psycopg2://, or another worker class, for example gthread"
+        )
+
+
+def warn_async_under_wsgi() -> None:
+    """Point out that a sync engine is faster under WSGI."""
+    warnings.warn(
+        "an async engine under WSGI runs on one event loop per process; a sync engine is faster",
+        RuntimeWarning,
+        stacklevel=3,
+    )
+
+
+def _creates_tables(given: bool | None) -> bool:  # noqa: FBT001  private
+    if given is not None:
+        return given
+    return os.environ.get("LIGHTAPI_CREATE_TABLES", "true").lower() not in ("0", "false", "no")
+
+
+def _environment_port() -> int:
+    text = os.environ.get("LIGHTAPI_PORT") or "8000"
+    if not (text.isascii() and text.isdigit()):
+        raise ConfigurationError(f"LIGHTAPI_PORT={text!r} given; allowed: a port number")
+    return int(text)
+
+
+def _import_string(app: LightApi) -> str:
+    """Return ``module:name`` of an app in the program's main module, for the reloader."""
+    main = sys.modules["__main__"]
+    source = getattr(main, "__file__", None)
+    name = next((name for name, value in vars(main).items() if value is app), None)
+    if source is None or name is None:
+        raise ConfigurationError("run(reload=True): the app must be a global name of the script that is run")
+    return f"{Path(source).stem}:{name}"

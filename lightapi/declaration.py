@@ -1,0 +1,209 @@
+"""Read the fields of a class: annotations resolved, options checked, storage decided."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import FrameType, UnionType
+from typing import Annotated, Any, ClassVar, Union, get_args, get_origin, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from lightapi.exceptions import ConfigurationError, nearest
+from lightapi.fields import OWN_OPTIONS, own_options
+from lightapi.storage import Storage, storage_of
+
+__all__ = ["AUTOMATIC", "FieldSpec", "declared_fields"]
+
+AUTOMATIC = ("id", "version", "created_at", "updated_at")
+"""The columns every endpoint gets."""
+
+
+_CLASS_VARIABLE = re.compile(r"\s*(\w+\.)?ClassVar\b")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FieldSpec:
+    """One declared field, everything about it decided."""
+
+    name: str
+    annotation: Any
+    """As written, resolved; constraints are in ``info``."""
+    info: FieldInfo
+    options: Mapping[str, Any]
+    """LightAPI's own ``Field`` options."""
+    storage: Storage
+
+    @property
+    def has_default(self) -> bool:
+        """True when a body may leave the field out."""
+        return not self.info.is_required() or "server_default" in self.options
+
+    @property
+    def uses_server_default(self) -> bool:
+        """True when only the database knows the default."""
+        return self.info.is_required() and "server_default" in self.options
+
+
+def declared_fields(cls: type, reserved: frozenset[str]) -> dict[str, FieldSpec]:
+    """Return the fields of ``cls`` in order: bases first, then its own.
+
+    ``reserved`` are the names no field may have. Raises ConfigurationError naming class and field.
+    Call it while the class is made: local names are looked up in the frames that are defining it.
+    """
+    fields: dict[str, FieldSpec | None] = {}
+    for base in reversed(cls.__mro__[1:]):
+        inherited = base.__dict__.get("_fields")
+        if inherited is not None:
+            fields.update(inherited)
+        elif base is not object and base.__module__ != "lightapi.endpoint":
+            fields.update(_own_fields(cls, base, reserved))
+    fields.update(_own_fields(cls, cls, reserved))
+    return {name: spec for name, spec in fields.items() if spec is not None}
+
+
+def _own_fields(owner: type, source: type, reserved: frozenset[str]) -> dict[str, FieldSpec | None]:
+    fields: dict[str, FieldSpec | None] = {}
+    annotations = inspect.get_annotations(source)
+    for name, value in vars(source).items():
+        if isinstance(value, FieldInfo) and name not in annotations:
+            raise ConfigurationError(
+                f"{owner.__name__}.{name}: Field(...) without an annotation; write '{name}: str = Field(...)'"
+            )
+    scopes = _scopes(source)
+    for name, raw in annotations.items():
+        if name.startswith("_") or name == "model_config":
+            continue
+        if isinstance(raw, str) and _CLASS_VARIABLE.match(raw):
+            continue
+        annotation = _resolved(f"{owner.__name__}.{name}", raw, scopes)
+        if get_origin(annotation) is ClassVar or annotation is ClassVar:
+            continue
+        _check_name(owner, name, reserved)
+        fields[name] = _field(owner, name, annotation, vars(source).get(name, PydanticUndefined))
+    return fields
+
+
+def _check_name(owner: type, name: str, reserved: frozenset[str]) -> None:
+    if name in AUTOMATIC:
+        raise ConfigurationError(
+            f"{owner.__name__}.{name}: every endpoint has the column {name!r} already; "
+            "leave the field out or give it another name"
+        )
+    if name in reserved:
+        raise ConfigurationError(
+            f"{owner.__name__}.{name}: {name!r} is an attribute of RestEndpoint and can't name a "
+            f"field; use another name, for example '{name}_'"
+        )
+
+
+def _resolved(where: str, raw: Any, scopes: tuple[dict[str, Any], dict[str, Any]]) -> Any:
+    """Evaluate an annotation in the module of its class and the functions that enclose it."""
+    holder = type("Holder", (), {"__annotations__": {"it": raw}})
+    try:
+        return get_type_hints(holder, *scopes, include_extras=True)["it"]
+    except Exception as error:
+        raise ConfigurationError(f"{where}: the annotation {raw!r} can't be resolved ({error})") from error
+
+
+def _scopes(source: type) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the names of a class's module, and those of the functions and classes that enclose it.
+
+    A module that is not imported (``exec``) is found in its frames.
+    """
+    module = sys.modules.get(source.__module__)
+    names = dict(vars(module)) if module else {}
+    enclosing = [part for part in source.__qualname__.split(".")[:-1] if part != "<locals>"]
+    scopes: list[Mapping[str, Any]] = []
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if frame.f_globals.get("__name__") == source.__module__:
+            names = names or dict(frame.f_globals)
+            if enclosing and frame.f_code.co_name == enclosing[-1]:
+                enclosing.pop()
+                scopes.append(frame.f_locals)
+        frame = frame.f_back
+    local_names: dict[str, Any] = {}
+    for scope in reversed(scopes):
+        local_names.update(scope)
+    return names, local_names
+
+
+def _field(owner: type, name: str, annotation: Any, default: Any) -> FieldSpec | None:
+    """Return one field, None when it is excluded; every failure names it."""
+    where = f"{owner.__name__}.{name}"
+    try:
+        if default is PydanticUndefined:
+            info = FieldInfo.from_annotation(annotation)
+        else:
+            info = FieldInfo.from_annotated_attribute(annotation, default)
+        inner = _inner_infos(annotation)
+        options = {key: value for each in (*inner, info) for key, value in own_options(each).items()}
+        _check_options(where, info, options)
+        if options.get("exclude"):
+            return None
+        bare = get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
+        metadata = [*info.metadata, *(constraint for each in inner for constraint in each.metadata)]
+        storage = storage_of(where, bare, metadata, options)
+        info = _checked_default(where, bare, info, storage)
+    except ConfigurationError:
+        raise
+    except Exception as error:
+        # pydantic and typing raise many kinds for a wrong declaration; their last line says what is wrong.
+        raise ConfigurationError(f"{where}: {str(error).strip().splitlines()[-1]}") from error
+    return FieldSpec(name=name, annotation=bare, info=info, options=options, storage=storage)
+
+
+def _inner_infos(annotation: Any) -> list[FieldInfo]:
+    """Return what is said inside ``Optional[Annotated[...]]``, where pydantic does not collect it."""
+    if get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
+    if get_origin(annotation) not in (Union, UnionType):
+        return []
+    return [FieldInfo.from_annotation(part) for part in get_args(annotation) if get_origin(part) is Annotated]
+
+
+def _check_options(where: str, info: FieldInfo, options: Mapping[str, Any]) -> None:
+    if "invalid" in options:
+        raise ConfigurationError(f"{where}: {options['invalid']}")
+    for name in options.get("unknown_options", ()):
+        known = [*inspect.signature(FieldInfo.__init__).parameters, *_KNOWN]
+        hint = nearest(name, known) or f"; LightAPI's own: {', '.join(OWN_OPTIONS)}"
+        raise ConfigurationError(f"{where}: Field has no option {name!r}{hint}")
+    if info.alias or info.validation_alias or info.serialization_alias:
+        raise ConfigurationError(f"{where}: aliases are not supported; the JSON key is the field's name")
+    target = options.get("foreign_key")
+    if target is not None and not (isinstance(target, str) and target.count(".") in (1, 2)):
+        raise ConfigurationError(f"{where}: foreign_key={target!r} given; allowed: 'table.column'")
+    for name in ("unique", "index", "exclude"):
+        if not isinstance(options.get(name, False), bool):
+            raise ConfigurationError(f"{where}: {name}={options[name]!r} given; allowed: True or False")
+
+
+_KNOWN = (
+    *OWN_OPTIONS,
+    *("gt", "ge", "lt", "le", "multiple_of", "min_length", "max_length", "max_digits"),
+    *("pattern", "strict", "title", "description", "examples", "default", "default_factory"),
+)
+
+
+def _checked_default(where: str, annotation: Any, info: FieldInfo, storage: Storage) -> FieldInfo:
+    """Validate the default as a client's value would be; a wrong one is a wrong declaration."""
+    if info.default_factory is not None:
+        info.validate_default = True
+    if info.is_required() or info.default_factory is not None:
+        return info
+    metadata = [*info.metadata, *storage.checks]
+    constrained: Any = Annotated[(annotation, *metadata)] if metadata else annotation
+    try:
+        info.default = TypeAdapter(constrained).validate_python(info.default)
+    except ValidationError as error:
+        reason = error.errors()[0]["msg"]
+        hint = "; write Optional[...] to allow None" if info.default is None else ""
+        raise ConfigurationError(f"{where}: the default {info.default!r} is not valid: {reason}{hint}") from error
+    return info

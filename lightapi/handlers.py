@@ -1,0 +1,228 @@
+"""Compile an endpoint into routes: for every verb one function that answers it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple
+
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.requests import Request as StarletteRequest
+from starlette.responses import Response
+
+from lightapi import actions
+from lightapi.actions import Operation
+from lightapi.auth import access_for
+from lightapi.call import Call
+from lightapi.db.errors import translate
+from lightapi.endpoint import RestEndpoint
+from lightapi.http.body import parse_object, read_body
+from lightapi.http.drive import drive, has_running_loop, is_async
+from lightapi.http.message import Request
+from lightapi.plan import Handler, Plan, Route, make_route
+
+__all__ = ["invoker", "routes_of"]
+
+
+class Verb(NamedTuple):
+    """One verb on a collection or an item: the methods that answer it, the first one wins."""
+
+    hook: str
+    """Overridden: gets the request."""
+    action: str
+    """Overridden: gets what its signature says."""
+
+
+_COLLECTION = {"GET": Verb("get", "list"), "POST": Verb("post", "create")}
+_ITEM = {
+    "GET": Verb("get", "retrieve"),
+    "PUT": Verb("put", "update"),
+    "PATCH": Verb("patch", "update"),
+    "DELETE": Verb("delete", "destroy"),
+}
+_WITH_BODY = ("POST", "PUT", "PATCH")
+
+
+def invoker(store: Any) -> Callable[..., Awaitable[Any]]:
+    """Return what calls a user's function, sync or async, so that the event loop stays free.
+
+    On an async engine plain functions run on the loop; that is documented.
+    """
+
+    async def invoke(function: Callable[..., Any], *args: Any) -> Any:
+        if store.is_async or is_async(function) or not has_running_loop():
+            result = function(*args)
+        else:
+            result = await store.enter(function, *args)
+        return await result if inspect.isawaitable(result) else result
+
+    return invoke
+
+
+def routes_of(plan: Plan, store: Any, middlewares: list[Callable[..., Any]]) -> tuple[Route, Route]:
+    """Return the routes of an endpoint's collection and of its items."""
+    cls: Any = plan.endpoint
+    invoke = invoker(store)
+    routes = []
+    for verbs in (_COLLECTION, _ITEM):
+        chosen = {name: verb for name, verb in verbs.items() if name in cls._allowed_methods}
+        access, functions = access_for(cls._options.authentication, tuple(chosen), invoke)
+        hooks = [hook for verb in chosen.values() for hook in _hooks(cls, verb)]
+        if plan.has_queryset and (hooks or plan.scoped or "POST" in verbs):
+            hooks.append(cls.queryset)
+        functions = [*middlewares, *functions, *hooks]
+        routes.append(
+            make_route(
+                {name: _handler(plan, store, name, verb) for name, verb in chosen.items()},
+                access=access,
+                is_async=store.is_async or any(map(is_async, functions)),
+                is_blocking=bool(functions),
+                nests=bool(hooks),
+            )
+        )
+    return routes[0], routes[1]
+
+
+def _overridden(cls: Any, name: str) -> bool:
+    return getattr(cls, name) is not getattr(RestEndpoint, name)
+
+
+def _hooks(cls: Any, verb: Verb) -> list[Callable[..., Any]]:
+    return [getattr(cls, name) for name in verb if _overridden(cls, name)]
+
+
+def _handler(plan: Plan, store: Any, name: str, verb: Verb) -> Handler:
+    cls: Any = plan.endpoint
+    needs_queryset = plan.has_queryset and (plan.scoped or verb.action == "list")
+    if _hooks(cls, verb) or (needs_queryset and verb.action != "create"):
+        return _hooked(plan, store, name, verb)
+    return _DEFAULTS[verb.action](plan, store, name)
+
+
+async def _perform(store: Any, plan: Plan, operation: Operation) -> Response:
+    """Do the database work of a default verb, as one unit."""
+    try:
+        response: Response = await store.aonce(operation.work, write=operation.write, transaction=operation.transaction)
+    except SQLAlchemyError as error:
+        known = translate(error, table=plan.table, deleting=operation.deleting)
+        if known is None:
+            raise
+        raise known from error
+    return response
+
+
+def _list(plan: Plan, store: Any, verb: str) -> Handler:
+    async def handle(request: StarletteRequest) -> Response:
+        return await _perform(store, plan, actions.listing(plan))
+
+    return handle
+
+
+def _retrieve(plan: Plan, store: Any, verb: str) -> Handler:
+    async def handle(request: StarletteRequest) -> Response:
+        return await _perform(store, plan, actions.retrieving(plan, request.path_params["id"]))
+
+    return handle
+
+
+def _create(plan: Plan, store: Any, verb: str) -> Handler:
+    async def handle(request: StarletteRequest) -> Response:
+        body = await _body(request)
+        return await _perform(store, plan, actions.creating(plan, body, request))
+
+    return handle
+
+
+def _update(plan: Plan, store: Any, verb: str) -> Handler:
+    partial = verb == "PATCH"
+
+    async def handle(request: StarletteRequest) -> Response:
+        body = await _body(request)
+        key = request.path_params["id"]
+        return await _perform(store, plan, actions.updating(plan, body, key, partial=partial))
+
+    return handle
+
+
+def _destroy(plan: Plan, store: Any, verb: str) -> Handler:
+    async def handle(request: StarletteRequest) -> Response:
+        return await _perform(store, plan, actions.destroying(plan, request.path_params["id"]))
+
+    return handle
+
+
+async def _body(request: StarletteRequest) -> bytes:
+    assert isinstance(request, Request)
+    return await read_body(request)
+
+
+_DEFAULTS: dict[str, Callable[[Plan, Any, str], Handler]] = {
+    "list": _list,
+    "retrieve": _retrieve,
+    "create": _create,
+    "update": _update,
+    "destroy": _destroy,
+}
+
+
+def _hooked(plan: Plan, store: Any, name: str, verb: Verb) -> Handler:
+    """Return the handler of a verb that the class overrides, wholly or by its queryset."""
+    cls: Any = plan.endpoint
+    start = _starter(plan, verb, name)
+    used = [*_hooks(cls, verb), *([cls.queryset] if plan.has_queryset else [])]
+    waits = any(map(is_async, used))
+
+    async def work(request: StarletteRequest, data: dict[str, Any] | None) -> Response:
+        call = Call(plan, store, request)
+        endpoint = cls.__new__(cls)
+        endpoint._call = call
+        committed = False
+        try:
+            result = start(endpoint, request, data)
+            if inspect.isawaitable(result):
+                result = await result
+            response = actions.as_response(plan, result, name)
+            committed = response.status_code < 400  # noqa: PLR2004  a refusal changes nothing
+        finally:
+            await call.unit.aclose(commit=committed)
+        return call.finish(response, committed=committed)
+
+    async def handle(request: StarletteRequest) -> Response:
+        data = parse_object(await _body(request)) if name in _WITH_BODY else None
+        coroutine = work(request, data)
+        if store.is_async or waits:
+            answer: Response = await store.enter_async(coroutine)
+        elif has_running_loop():
+            answer = await store.enter(drive, coroutine, nested=True)
+        else:
+            answer = await coroutine
+        return answer
+
+    return handle
+
+
+Starter = Callable[[Any, StarletteRequest, dict[str, Any] | None], Any]
+
+
+def _starter(plan: Plan, verb: Verb, name: str) -> Starter:
+    """Return what calls the method that answers, with the arguments of its signature."""
+    cls: Any = plan.endpoint
+    if _overridden(cls, verb.hook):
+        return lambda endpoint, request, data: getattr(endpoint, verb.hook)(request)
+    if verb.action == "create":
+        return lambda endpoint, request, data: endpoint.create(data)
+    partial = name == "PATCH"
+    if verb.action == "update":
+        method = _async_twin(plan, "update")
+        return lambda endpoint, request, data: getattr(endpoint, method)(data, request.path_params["id"], partial)
+    method = _async_twin(plan, verb.action)
+    if verb.action == "list":
+        return lambda endpoint, request, data: getattr(endpoint, method)(request)
+    return lambda endpoint, request, data: getattr(endpoint, method)(request, request.path_params["id"])
+
+
+def _async_twin(plan: Plan, action: str) -> str:
+    """Return the method of a default action: the async helper where the queryset is async."""
+    if plan.has_async_queryset and not _overridden(plan.endpoint, action):
+        return f"_{action}_async"
+    return action
