@@ -16,7 +16,7 @@ from pydantic_core import PydanticUndefined
 
 from lightapi.exceptions import ConfigurationError, nearest
 from lightapi.fields import OWN_OPTIONS, own_options
-from lightapi.storage import Storage, storage_of
+from lightapi.storage import Storage, constrained, storage_of
 
 __all__ = ["AUTOMATIC", "FieldSpec", "declared_fields"]
 
@@ -198,10 +198,10 @@ def _checked_default(where: str, annotation: Any, info: FieldInfo, storage: Stor
         info.validate_default = True
     if info.is_required() or info.default_factory is not None:
         return info
-    metadata = [*info.metadata, *storage.checks]
-    constrained: Any = Annotated[(annotation, *metadata)] if metadata else annotation
     try:
-        info.default = TypeAdapter(constrained).validate_python(info.default)
+        info.default = TypeAdapter(constrained(annotation, [*info.metadata, *storage.checks])).validate_python(
+            info.default
+        )
     except ValidationError as error:
         reason = error.errors()[0]["msg"]
         hint = "; write Optional[...] to allow None" if info.default is None else ""

@@ -18,6 +18,7 @@ from typing_extensions import TypedDict
 from lightapi.declaration import FieldSpec
 from lightapi.exceptions import ConfigurationError, InvalidInput
 from lightapi.fields import foreign_extra
+from lightapi.storage import constrained
 
 __all__ = ["Schemas", "build_schemas", "invalid_input", "row_serializers"]
 
@@ -148,7 +149,7 @@ def answer_annotation(spec: FieldSpec) -> Any:
     """Return the annotation that serialises a stored value of this field."""
     by_kind: dict[str, Any] = {"json": Any, "custom": Any, "literal": Any, "text": str}
     if spec.storage.kind == "bytes" and spec.info.metadata:
-        return Annotated[(spec.annotation, *spec.info.metadata)]  # an encoder answers, too
+        return constrained(spec.annotation, spec.info.metadata)  # an encoder answers, too
     annotation = by_kind.get(spec.storage.kind, spec.storage.python)
     return Optional[annotation]  # noqa: UP045  the annotation is a value here, maybe a string form
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta, timezone
 from decimal import Decimal
@@ -21,7 +21,7 @@ from sqlalchemy.types import TypeEngine, to_instance
 from lightapi.exceptions import ConfigurationError
 from lightapi.fields import MAX_DIGITS, canonical_decimal
 
-__all__ = ["Storage", "storage_of"]
+__all__ = ["Storage", "constrained", "storage_of"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +70,13 @@ def storage_of(where: str, annotation: Any, metadata: list[Any], options: Mappin
         details=details,
         sa_type=sa_type,
     )
+
+
+def constrained(annotation: Any, metadata: Iterable[Any]) -> Any:
+    """Return ``Annotated[annotation, *metadata]``, whose star Python 3.10 does not know."""
+    special: Any = Annotated
+    parts = (annotation, *metadata)
+    return special[parts] if len(parts) > 1 else annotation
 
 
 def _split_optional(where: str, annotation: Any) -> tuple[Any, bool]:
