@@ -125,8 +125,18 @@ def tasks_left(bridge: Bridge) -> int:
     return sum(name.startswith(("_Responder", "ASGIResponder")) for name in found)
 
 
+_earlier: set[threading.Thread] = set()
+
+
+@pytest.fixture(autouse=True)
+def note_earlier_threads() -> None:
+    """Remember the loops of apps that other tests of this process have left running."""
+    _earlier.clear()
+    _earlier.update(threading.enumerate())
+
+
 def loop_threads() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name == "lightapi-loop"]
+    return [thread for thread in threading.enumerate() if thread.name == "lightapi-loop" and thread not in _earlier]
 
 
 def http_only(handler: Callable[[Scope, Receive, Send], Coroutine[Any, Any, None]]) -> ASGIApp:
