@@ -170,6 +170,7 @@ class LightApi:
                     self._built(),
                     routes=self._routes,
                     direct=direct and not self._asgi_middleware,
+                    has_lifespan=self._lifespan is not None,
                     bridge=self._bridge,
                 )
             return self._wsgi[direct]

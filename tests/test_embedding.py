@@ -261,19 +261,12 @@ class TestLifespan:
             assert client.get("/greets").json() == {"greeting": "hello"}
             assert happened == [("startup", 200)]
 
-    @pytest.mark.hosts("wsgi-a2wsgi")
+    @pytest.mark.hosts("wsgi-direct", "wsgi-a2wsgi")
     def test_it_does_under_wsgi(self, lively: LightApi, serve: Serve, happened: list[Any]) -> None:
         client = serve(lively, None)
 
         assert client.get("/state").json() == {"greeting": "hello"}
         assert client.get("/greets").json() == {"greeting": "hello"}
-        assert happened == [("startup", 200)]
-
-    @pytest.mark.hosts("wsgi-direct")
-    def test_under_wsgi_it_runs_for_the_users_routes(self, lively: LightApi, serve: Serve, happened: list[Any]) -> None:
-        client = serve(lively, None)
-
-        assert client.get("/state").json() == {"greeting": "hello"}
         assert happened == [("startup", 200)]
 
     def test_it_ends_while_the_database_is_still_there(

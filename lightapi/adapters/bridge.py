@@ -89,6 +89,15 @@ class Bridge:
             if inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
                 coroutine.close()
 
+    def state(self) -> dict[str, Any]:
+        """Return what the application's lifespan yielded, having started it; raise the ApiError of a failed start."""
+        try:
+            return self._running().state
+        except StartupFailed:
+            raise ApiError from None
+        except LoopStopped:
+            raise ServiceUnavailable from None
+
     def close(self, timeout: float = 5.0) -> None:
         """Wait up to ``timeout`` for what still runs, then cancel it and run the lifespan's shutdown.
 

@@ -34,11 +34,13 @@ class WSGIApp:
         *,
         routes: Sequence[BaseRoute],
         direct: bool,
+        has_lifespan: bool,
         bridge: Bridge,
     ) -> None:
         self._service = service
         self._routes = tuple(routes)
         self._direct = direct
+        self._has_lifespan = has_lifespan
         self._bridge = bridge
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
@@ -47,6 +49,8 @@ class WSGIApp:
             return self._bridge(environ, start_response)
         try:
             scope = build_scope(environ)
+            if self._has_lifespan:
+                scope["state"] = dict(self._bridge.state())
         except ApiError as error:
             return self._send(error_response(error), environ, start_response)
         found = self._service.routes.find(relative_path(scope))
