@@ -188,9 +188,9 @@ class TestHostileBytes:
         assert_well(program, idle=0.1)
 
     def test_a_path_of_invalid_utf8_names_nothing(self, program: Program, path: str) -> None:
-        # The second is no HTTP: gunicorn itself refuses it.
-        for raw, status in ((b"/%ff", 404), (b"/\xff", 400)):
-            assert status_of(program.exchange(get(path).replace(b" HTTP", raw + b" HTTP"))) == status
+        # The second is no HTTP: some versions of gunicorn refuse it themselves, with 400.
+        for raw, statuses in ((b"/%ff", {404}), (b"/\xff", {400, 404})):
+            assert status_of(program.exchange(get(path).replace(b" HTTP", raw + b" HTTP"))) in statuses
         assert_well(program)
 
     def test_clients_that_go_away_cost_nothing(self, program: Program, path: str) -> None:
