@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,16 +19,19 @@ from sqlalchemy.orm import registry
 from starlette.applications import Starlette
 from starlette.middleware import Middleware as StarletteMiddleware
 from starlette.routing import BaseRoute
+from starlette.types import Receive, Scope, Send
 
 from lightapi.adapters.asgi import Lifespan, build_starlette
-from lightapi.adapters.bridge import Bridge
+from lightapi.adapters.bridge import Bridge, refuse
+from lightapi.adapters.environ import Environ, StartResponse
 from lightapi.adapters.loop import gevent_patched
 from lightapi.adapters.wsgi import WSGIApp
 from lightapi.db.entities import has_listeners
 from lightapi.db.mapping import NAMING
 from lightapi.db.store import Store, open_store
-from lightapi.exceptions import ConfigurationError
+from lightapi.exceptions import ApiError, ConfigurationError
 from lightapi.handlers import invoker, routes_of
+from lightapi.http.message import error_response
 from lightapi.http.pipeline import Pipeline
 from lightapi.http.routing import Routes, checked_path
 from lightapi.middleware import instances, step_of
@@ -188,11 +191,36 @@ class LightApi:
     def __call__(self, *arguments: Any) -> Any:
         """Serve one request: ``(scope, receive, send)`` or ``(environ, start_response)``."""
         if len(arguments) == _ASGI_ARGUMENTS:
-            return self.asgi(*arguments)
+            if self._starlette is None:
+                return self._first_asgi(*arguments)
+            return self._starlette(*arguments)
         if len(arguments) == _WSGI_ARGUMENTS:
-            return self.wsgi(*arguments)
+            return self._first_wsgi(*arguments) if True not in self._wsgi else self._wsgi[True](*arguments)
         # uvicorn tries every application as a factory first, and goes on when that is a TypeError.
         raise TypeError("a LightApi is called with (scope, receive, send) or (environ, start_response)")
+
+    async def _first_asgi(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Build the app; a server whose lifespan call finds a wrong declaration is told not to start."""
+        try:
+            app = self.asgi
+        except ConfigurationError as error:
+            logger.critical("the app can't be built: %s", error)
+            if scope["type"] == "lifespan":
+                await receive()
+                await send({"type": "lifespan.startup.failed", "message": str(error)})
+            else:
+                await error_response(ApiError())(scope, receive, send)
+            return
+        await app(scope, receive, send)
+
+    def _first_wsgi(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        """Build the app; WSGI can't refuse to start, so a wrong declaration is a logged 500."""
+        try:
+            app = self.wsgi
+        except ConfigurationError as error:
+            logger.critical("the app can't be built: %s", error)
+            return refuse(ApiError(), environ, start_response)
+        return app(environ, start_response)
 
     def run(
         self,

@@ -139,6 +139,8 @@ def _kind(python: Any) -> str | None:
         return "enum" if values in ({str}, {int}) else None
     try:
         schema: Any = TypeAdapter(python).core_schema
+    except ImportError:
+        raise  # an optional package of pydantic's: its own message names it
     except Exception:  # noqa: BLE001  whatever pydantic can't take is reported by the caller
         return None
     definitions = {}

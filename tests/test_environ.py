@@ -57,7 +57,7 @@ def test_a_scope_says_what_the_environ_says() -> None:
         SCRIPT_NAME="/api",
         QUERY_STRING="a=1&b=%20",
         REMOTE_ADDR="10.0.0.1",
-        REMOTE_PORT="4711",
+        REMOTE_PORT=4711,
         CONTENT_TYPE="application/json",
         CONTENT_LENGTH="2",
         HTTP_X_TRACE="7",

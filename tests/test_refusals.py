@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import zlib
 from datetime import date
@@ -9,6 +10,7 @@ from decimal import Decimal
 from typing import Annotated, Any, ClassVar, Optional
 from uuid import UUID
 
+import httpx
 import pytest
 from pydantic import AfterValidator, ConfigDict
 from sqlalchemy import text
@@ -331,3 +333,36 @@ def test_a_table_name_of_another_endpoint_is_refused_in_a_second_app() -> None:
 
     with pytest.raises(ConfigurationError, match="'taken' belongs to another endpoint"):
         second.register({"/a": first})
+
+
+class Dangling(RestEndpoint):
+    """Refers to a table that is nowhere."""
+
+    author_id: int = Field(foreign_key="authors.id")
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_a_server_is_told_not_to_start_a_wrong_app() -> None:
+    app = LightApi(database_url="sqlite://")
+    app.register({"/dangling": Dangling})
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return {"type": "lifespan.startup"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    asyncio.run(app({"type": "lifespan"}, receive, send))
+
+    assert sent[0]["type"] == "lifespan.startup.failed"
+    assert "Dangling.author_id" in sent[0]["message"]
+
+
+def test_a_wrong_app_under_wsgi_answers_json() -> None:
+    app = LightApi(database_url="sqlite://")
+    app.register({"/dangling": Dangling})
+
+    response = httpx.Client(transport=httpx.WSGITransport(app), base_url="http://x").get("/dangling")
+
+    assert (response.status_code, response.json()) == (500, {"detail": "internal server error"})

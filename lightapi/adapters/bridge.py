@@ -23,7 +23,7 @@ from lightapi.adapters.loop import POLL, LoopStopped, LoopThread, StartupFailed,
 from lightapi.exceptions import ApiError, ServiceUnavailable
 from lightapi.http.message import error_response
 
-__all__ = ["Bridge"]
+__all__ = ["Bridge", "refuse"]
 
 logger = logging.getLogger("lightapi")
 
@@ -73,11 +73,11 @@ class Bridge:
             scope = build_scope(environ)
             thread = self._running()
         except ApiError as error:
-            return _refuse(error, environ, start_response)
+            return refuse(error, environ, start_response)
         except StartupFailed:
-            return _refuse(ApiError(), environ, start_response)
+            return refuse(ApiError(), environ, start_response)
         except LoopStopped:
-            return _refuse(ServiceUnavailable(), environ, start_response)
+            return refuse(ServiceUnavailable(), environ, start_response)
         scope["state"].update(thread.state)
         return _stream(_Responder(app, thread, scope, body), environ, start_response)
 
@@ -321,14 +321,14 @@ def _stream(responder: _Responder, environ: Environ, start_response: StartRespon
         if started or not (isinstance(error, ApiError) or responder.thread.stopped.is_set()):
             raise
         answer = error if isinstance(error, ApiError) else ServiceUnavailable()
-        yield from _refuse(answer, environ, start_response)
+        yield from refuse(answer, environ, start_response)
     finally:
         if not finished:
             with contextlib.suppress(LoopStopped):
                 responder.thread.submit(responder.cancel)
 
 
-def _refuse(error: ApiError, environ: Environ, start_response: StartResponse) -> list[bytes]:
+def refuse(error: ApiError, environ: Environ, start_response: StartResponse) -> list[bytes]:
     """Answer a request that the application does not get to see, or whose body broke off."""
     response = error_response(error)
     headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in response.raw_headers]

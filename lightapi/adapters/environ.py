@@ -103,9 +103,10 @@ def _http_version(protocol: str) -> str:
     return version.partition(".")[0] if version[0] in "23" else version
 
 
-def _port(text: str | None) -> int | None:
-    """Return a port, or None where there is none: servers on a Unix socket send an empty one."""
-    return int(text) if text and text.isascii() and text.isdigit() else None
+def _port(given: str | int | None) -> int | None:
+    """Return a port, or None where there is none: servers on a Unix socket send an empty one, Werkzeug's a number."""
+    text = str(given or "")
+    return int(text) if text.isascii() and text.isdigit() else None
 
 
 def content_length(environ: Environ) -> int | None:
