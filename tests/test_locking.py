@@ -88,7 +88,7 @@ def test_of_a_hundred_concurrent_patches_with_one_version_one_wins(client: Clien
 
 
 @pytest.mark.hosts("asgi", "wsgi-direct")
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(400)
 def test_no_increment_is_lost(client: Client) -> None:
     clients, increments = 60, 20
     seen: Tally[int] = Tally()

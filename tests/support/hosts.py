@@ -84,7 +84,7 @@ class LoopThread:
         self._thread = threading.Thread(target=self.loop.run_forever, daemon=True)
         self._thread.start()
 
-    def run(self, work: Coroutine[Any, Any, Result], timeout: float = 60) -> Result:
+    def run(self, work: Coroutine[Any, Any, Result], timeout: float = 390) -> Result:
         """Wait in this thread for work done on the loop."""
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(timeout)
 
