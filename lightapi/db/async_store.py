@@ -70,8 +70,6 @@ class AsyncStore(Store):
             peer.discard()
         self.lanes.base.dispose(close=False)
 
-    # -- waiting and watching -----------------------------------------------------------------------
-
     def watch(self, seconds: float) -> Watch:
         """Put work of this task under its loop's watchdog."""
         watch = TaskWatch(monotonic() + seconds, asyncio.current_task(), keep=self._static)
@@ -118,8 +116,6 @@ class AsyncStore(Store):
 
     def await_pool(self, watch: Watch) -> None:
         """Return at once: waiting in the pool's queue can be cancelled."""
-
-    # -- one piece of work --------------------------------------------------------------------------
 
     def once(self, work: Work[T], *, write: bool = False, transaction: bool = False) -> T:
         """Do the work here; only inside a greenlet of this store (``enter``, ``enter_async``)."""
@@ -168,8 +164,6 @@ class AsyncStore(Store):
                 self._nested.release_on_behalf_of(borrower)
         finally:
             coroutine.close()
-
-    # -- life ---------------------------------------------------------------------------------------
 
     async def ready(self, prepare: Work[None], key: str) -> None:
         """Run ``prepare`` once, in this loop."""

@@ -62,8 +62,6 @@ class Store(ABC):
         self._ready_keys: set[str] = set()
         self._peers = prepare_engine(lanes, timeout=timeout, foreign_keys=sqlite_foreign_keys)
 
-    # -- what crud and the pipeline call ------------------------------------------------------------
-
     def is_ready(self, key: str) -> bool:
         """Tell whether ``ready`` has succeeded in this process."""
         return key in self._ready_keys
@@ -112,8 +110,6 @@ class Store(ABC):
         """Return the answer that a database error deserves, None for a bug."""
         return translate(error)
 
-    # -- what the subclasses provide ----------------------------------------------------------------
-
     @abstractmethod
     def reset(self) -> None:
         """Begin anew in a forked child, where locks may be held by threads that do not exist."""
@@ -149,8 +145,6 @@ class Store(ABC):
     @abstractmethod
     def await_pool(self, watch: Watch) -> None:
         """Return when the pool can hand out a connection before the deadline."""
-
-    # -- one attempt --------------------------------------------------------------------------------
 
     def gated(self, *, write: bool) -> bool:
         """Tell whether the work needs the database for itself in this process."""
@@ -254,8 +248,6 @@ class Store(ABC):
     def _in_transaction(self, connection: Connection) -> bool:
         return not connection.invalidated and bool(getattr(peer_of(connection).driver, "in_transaction", False))
 
-    # -- transactions -------------------------------------------------------------------------------
-
     def open(self, watch: Watch) -> Connection:
         """Return a connection on which a transaction has begun; pair with ``release`` or ``abandon``."""
         connection = self.checkout(watch, self.lanes.transactional, write=True)
@@ -302,8 +294,6 @@ class Store(ABC):
                 "an in-memory database is per process: this forked one begins empty", RuntimeWarning, stacklevel=2
             )
         self.lanes.base.dispose(close=False)
-
-    # -- readiness ----------------------------------------------------------------------------------
 
     def prepare(self, prepare: Work[None], key: str) -> None:
         """Run ``prepare`` in one transaction that no other process runs at the same time."""

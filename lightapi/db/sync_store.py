@@ -71,8 +71,6 @@ class SyncStore(Store):
         self._places = _tokens(self.capacity)
         self._nested_places = _tokens(self.nested_capacity)
 
-    # -- waiting and watching -----------------------------------------------------------------------
-
     def watch(self, seconds: float) -> Watch:
         """Put work of this thread under the process's watchdog."""
         watch = Watch(monotonic() + seconds)
@@ -128,8 +126,6 @@ class SyncStore(Store):
         pool: Any = self.lanes.base.pool
         while pool.checkedout() >= self.capacity:
             sleep(min(_POLL, watch.remaining()))
-
-    # -- one piece of work --------------------------------------------------------------------------
 
     def once(self, work: Work[T], *, write: bool = False, transaction: bool = False) -> T:
         """Do the work in this thread, which may block."""
@@ -198,8 +194,6 @@ class SyncStore(Store):
                     _holds_nested.reset(token)
         finally:
             coroutine.close()  # of no effect once it ran
-
-    # -- life ---------------------------------------------------------------------------------------
 
     async def ready(self, prepare: Work[None], key: str) -> None:
         """Run ``prepare`` once, in a thread."""
