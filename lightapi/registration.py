@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 from pydantic import ConfigDict
+from pydantic_core import SchemaSerializer
 from sqlalchemy import BigInteger, MetaData, SmallInteger, Table
 from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import SQLAlchemyError
@@ -33,23 +34,11 @@ def plan_of(endpoint: Any, path: str, *, mapper_registry: registry, dialect: Dia
 
     Raises ConfigurationError when the class or the database can't serve it.
     """
-    if not (inspect.isclass(endpoint) and issubclass(endpoint, RestEndpoint)):
-        raise ConfigurationError(
-            f"register(): {path or '/'!r}: {endpoint!r} given; allowed: a subclass of RestEndpoint"
-        )
-    if endpoint is RestEndpoint:
-        raise ConfigurationError(f"register(): {path or '/'!r}: register a subclass of RestEndpoint")
-    if not (dialect.insert_returning and dialect.update_returning and dialect.delete_returning):
-        raise ConfigurationError(
-            f"the database {dialect.name!r} has no INSERT, UPDATE and DELETE ... RETURNING; "
-            "possible: PostgreSQL, SQLite 3.35 and later"
-        )
+    _check(endpoint, path, dialect)
     table = _mapped_table(endpoint, mapper_registry, dialect)
     fields = endpoint._fields
     names = names_of(fields)
-    automatic = {"id": int, "version": int, "created_at": _MOMENT, "updated_at": _MOMENT}
-    declared = {name: answer_annotation(spec) for name, spec in fields.items()}
-    one, many = row_serializers({**automatic, **declared}, getattr(endpoint, "model_config", ConfigDict()))
+    one, many = _serializers(endpoint)
     schemas = endpoint._schemas
     return Plan(
         endpoint=endpoint,
@@ -77,6 +66,26 @@ def plan_of(endpoint: Any, path: str, *, mapper_registry: registry, dialect: Dia
         has_queryset=endpoint.queryset is not RestEndpoint.queryset,
         has_async_queryset=is_async(endpoint.queryset),
     )
+
+
+def _check(endpoint: Any, path: str, dialect: Dialect) -> None:
+    if not (inspect.isclass(endpoint) and issubclass(endpoint, RestEndpoint)):
+        raise ConfigurationError(
+            f"register(): {path or '/'!r}: {endpoint!r} given; allowed: a subclass of RestEndpoint"
+        )
+    if endpoint is RestEndpoint:
+        raise ConfigurationError(f"register(): {path or '/'!r}: register a subclass of RestEndpoint")
+    if not (dialect.insert_returning and dialect.update_returning and dialect.delete_returning):
+        raise ConfigurationError(
+            f"the database {dialect.name!r} has no INSERT, UPDATE and DELETE ... RETURNING; "
+            "possible: PostgreSQL, SQLite 3.35 and later"
+        )
+
+
+def _serializers(endpoint: Any) -> tuple[SchemaSerializer, SchemaSerializer]:
+    automatic = {"id": int, "version": int, "created_at": _MOMENT, "updated_at": _MOMENT}
+    declared = {name: answer_annotation(spec) for name, spec in endpoint._fields.items()}
+    return row_serializers({**automatic, **declared}, getattr(endpoint, "model_config", ConfigDict()))
 
 
 _SOURCE = "lightapi.source"
