@@ -204,7 +204,7 @@ class LightApi:
         try:
             app = self.asgi
         except ConfigurationError as error:
-            logger.critical("the app can't be built: %s", error)
+            logger.critical("ConfigurationError: %s", error)
             if scope["type"] == "lifespan":
                 await receive()
                 await send({"type": "lifespan.startup.failed", "message": str(error)})
@@ -218,7 +218,7 @@ class LightApi:
         try:
             app = self.wsgi
         except ConfigurationError as error:
-            logger.critical("the app can't be built: %s", error)
+            logger.critical("ConfigurationError: %s", error)
             return refuse(ApiError(), environ, start_response)
         return app(environ, start_response)
 

@@ -104,7 +104,7 @@ def test_no_increment_is_lost(client: Client) -> None:
                 seen.update([read.status_code, answer.status_code])
                 if answer.status_code != 409:
                     break
-                yield pause.uniform(0, 0.01 * 2 ** min(attempt, 5))
+                yield pause.uniform(0, 0.04 * 2 ** min(attempt, 6))
 
     client.play(count, clients)
 
