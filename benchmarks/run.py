@@ -1,6 +1,7 @@
 """Compare what an answer costs the server: LightAPI against the same answers written by hand.
 
 ``python3 dev.py bench [--quick] [--rounds N] [--seconds S] [--json FILE]``; README.md says how to read the table.
+``python3 dev.py bench depth`` is another benchmark: ``depth.py``.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Any, NamedTuple
 
 import psycopg
 
+from benchmarks import depth
 from benchmarks.load import BAD, GOOD, ROWS, WORKLOADS
 from tests.support import servers
 
@@ -188,6 +190,9 @@ def table(results: dict[str, dict[str, Figures]]) -> str:
 
 def main(arguments: list[str]) -> None:
     """Check, measure and print."""
+    if arguments[:1] == ["depth"]:
+        depth.main(arguments[1:])
+        return
     parser = argparse.ArgumentParser(prog="dev.py bench", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2.0, help="of load per contender, workload and round")

@@ -9,7 +9,7 @@ from lightapi.auth import (
     IsAuthenticated,
 )
 from lightapi.columns import col
-from lightapi.config import Authentication
+from lightapi.config import Authentication, Filtering, Pagination, Serializer
 from lightapi.core import Middleware
 from lightapi.endpoint import HttpMethod, RestEndpoint
 from lightapi.exceptions import (
@@ -23,6 +23,7 @@ from lightapi.exceptions import (
     ServiceUnavailable,
 )
 from lightapi.fields import Field
+from lightapi.filters import BaseFilter, FieldFilter, OrderingFilter, SearchFilter
 from lightapi.session import get_async_session, get_sync_session
 
 __all__ = [
@@ -31,10 +32,13 @@ __all__ = [
     "Authentication",
     "AuthenticationFailed",
     "BaseAuthentication",
+    "BaseFilter",
     "BasePermission",
     "ConfigurationError",
     "Conflict",
     "Field",
+    "FieldFilter",
+    "Filtering",
     "HttpMethod",
     "InvalidInput",
     "IsAdminUser",
@@ -42,8 +46,12 @@ __all__ = [
     "LightApi",
     "Middleware",
     "NotFound",
+    "OrderingFilter",
+    "Pagination",
     "PermissionDenied",
     "RestEndpoint",
+    "SearchFilter",
+    "Serializer",
     "ServiceUnavailable",
     "col",
     "get_async_session",

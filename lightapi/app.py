@@ -26,6 +26,7 @@ from lightapi.adapters.bridge import Bridge, refuse
 from lightapi.adapters.environ import Environ, StartResponse
 from lightapi.adapters.loop import gevent_patched
 from lightapi.adapters.wsgi import WSGIApp
+from lightapi.config import Pagination
 from lightapi.db.entities import has_listeners
 from lightapi.db.mapping import NAMING
 from lightapi.db.store import Store, open_store
@@ -36,7 +37,7 @@ from lightapi.http.pipeline import Pipeline
 from lightapi.http.routing import Routes, checked_path
 from lightapi.middleware import instances, step_of
 from lightapi.plan import Plan
-from lightapi.registration import plan_of
+from lightapi.registration import listening, plan_of
 from lightapi.service import Service
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ class LightApi:
     - ``middlewares``: ``Middleware`` classes, in the order they see a request.
     - ``routes``, ``asgi_middleware``, ``lifespan``: Starlette's, for your own pages.
     - ``base_url``: put before links, which are path-absolute without it.
+    - ``default_pagination``: a ``Pagination`` for endpoints whose ``Meta`` has none.
     - ``title``, ``version``: of the API.
     - ``max_body_size``: bytes of a request body (default 1 MiB), more is 413.
     - ``database_timeout``: seconds of database work per request (default 10), more is 503.
@@ -78,6 +80,7 @@ class LightApi:
         asgi_middleware: Sequence[StarletteMiddleware] = (),
         lifespan: Lifespan | None = None,
         base_url: str = "",
+        default_pagination: Pagination | None = None,
         title: str = "LightAPI",
         version: str = "1.0.0",
         max_body_size: int = 1024 * 1024,
@@ -86,7 +89,12 @@ class LightApi:
         sqlite_foreign_keys: bool = True,
         mode: str | None = None,
     ) -> None:
-        check_options(max_body_size=max_body_size, database_timeout=database_timeout, base_url=base_url)
+        check_options(
+            max_body_size=max_body_size,
+            database_timeout=database_timeout,
+            base_url=base_url,
+            default_pagination=default_pagination,
+        )
         self._store = open_store(
             engine=engine,
             database_url=database_url,
@@ -100,6 +108,7 @@ class LightApi:
         self._asgi_middleware = tuple(asgi_middleware)
         self._lifespan = lifespan
         self._base_url = base_url.rstrip("/")
+        self._default_pagination = default_pagination
         self.title = title
         self.version = version
         self._max_body_size = max_body_size
@@ -140,8 +149,9 @@ class LightApi:
                 endpoint,
                 checked,
                 mapper_registry=self._registry,
-                dialect=self._store.dialect,
+                store=self._store,
                 base_url=self._base_url,
+                default_pagination=self._default_pagination,
             )
 
     def build_app(self) -> Starlette:
@@ -271,15 +281,14 @@ class LightApi:
         functions = [middleware.process for middleware in self._middlewares]
         routes = Routes()
         for path, plan in self._plans.items():
-            ready = plan.with_listeners(listened=has_listeners(plan.endpoint))
-            routes.add(path, *routes_of(ready, self._store, functions))
-        owners = {plan.table.name: plan.endpoint.__name__ for plan in self._plans.values()}
+            ready = listening(plan, self._store.dialect, listened=has_listeners(plan.endpoint))
+            routes.add(path, *routes_of(ready, self._store, functions), deep=plan.deep)
         return Service(
             routes=routes,
             pipeline=Pipeline(steps, self._store.translate),
             store=self._store,
             metadata=self.metadata,
-            owners=owners,
+            plans=tuple(self._plans.values()),
             create_tables=_creates_tables(self._create_tables),
             max_body_size=self._max_body_size,
         )
@@ -294,7 +303,7 @@ else:
     LightApi.__call__._is_coroutine = asyncio.coroutines._is_coroutine  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportFunctionMemberAccess]
 
 
-def check_options(*, max_body_size: Any, database_timeout: Any, base_url: Any) -> None:
+def check_options(*, max_body_size: Any, database_timeout: Any, base_url: Any, default_pagination: Any) -> None:
     """Raise ConfigurationError for a constructor argument of the wrong kind or size."""
     if isinstance(max_body_size, bool) or not isinstance(max_body_size, int) or max_body_size < 1:
         raise ConfigurationError(f"max_body_size={max_body_size!r} given; allowed: a number of bytes, 1 or more")
@@ -302,6 +311,8 @@ def check_options(*, max_body_size: Any, database_timeout: Any, base_url: Any) -
         raise ConfigurationError(f"database_timeout={database_timeout!r} given; allowed: seconds, more than 0")
     if not isinstance(base_url, str):
         raise ConfigurationError(f"base_url={base_url!r} given; allowed: a URL such as 'https://api.example.com'")
+    if not isinstance(default_pagination, Pagination | None):
+        raise ConfigurationError(f"default_pagination={default_pagination!r} given; allowed: Pagination(...) or None")
 
 
 def refuse_gevent(store: Store) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 from lightapi.exceptions import ConfigurationError, nearest
 
-__all__ = ["VERBS", "Authentication", "MetaOptions"]
+__all__ = ["VERBS", "Authentication", "Filtering", "MetaOptions", "Pagination", "Serializer"]
 
 VERBS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
@@ -41,9 +41,143 @@ class Authentication:
             _require_method(self.permission, "has_permission", "Authentication(permission=...)")
 
 
-def _require_method(value: Any, name: str, where: str) -> None:
+def _require_method(value: Any, name: str, where: str, arguments: str = "request") -> None:
     if not callable(getattr(value, name, None)):
-        raise ConfigurationError(f"{where}: {value!r} has no method {name}(request)")
+        raise ConfigurationError(f"{where}: {value!r} has no method {name}({arguments})")
+
+
+class Serializer:
+    """Say which fields answers show: ``fields`` always, or ``read`` for GET and ``write`` for other verbs.
+
+    Each is a list of field names; None shows every field. Input is never limited. A subclass may set ``read``,
+    ``write`` or ``fields`` as class attributes and is given as it is: ``serializer = PublicSerializer``.
+
+    Raises ConfigurationError for ``fields`` together with ``read`` or ``write``, and for anything but lists of
+    names; names that are no field are found when the endpoint is registered.
+    """
+
+    fields: ClassVar[Any] = None
+    read: ClassVar[Any] = None
+    write: ClassVar[Any] = None
+
+    def __init__(
+        self,
+        fields: Sequence[str] | None = None,
+        read: Sequence[str] | None = None,
+        write: Sequence[str] | None = None,
+    ) -> None:
+        own = type(self)
+        if fields is None and read is None and write is None:
+            fields, read, write = own.fields, own.read, own.write
+        if fields is not None and (read is not None or write is not None):
+            raise ConfigurationError(f"{own.__name__}: fields together with read or write; give one form")
+        self.shown_by_read = names_in(f"{own.__name__}(read=...)", read if fields is None else fields)
+        self.shown_by_write = names_in(f"{own.__name__}(write=...)", write if fields is None else fields)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(read={self.shown_by_read}, write={self.shown_by_write})"
+
+
+def names_in(where: str, given: Any) -> tuple[str, ...] | None:
+    """Return a list of different names as a tuple, None for None; raise ConfigurationError for anything else."""
+    if given is None:
+        return None
+    if isinstance(given, (list, tuple)) and given and all(isinstance(name, str) for name in given):
+        doubled = sorted({name for name in given if given.count(name) > 1})
+        if not doubled:
+            return tuple(given)
+        raise ConfigurationError(f"{where}: {doubled[0]!r} is named twice")
+    raise ConfigurationError(f"{where}: {given!r} given; allowed: a list of field names")
+
+
+@dataclass(frozen=True)
+class Filtering:
+    """Say what the query string of a list may ask for."""
+
+    backends: Sequence[Any] | None = None
+    """Filter classes: ``FieldFilter``, ``SearchFilter``, ``OrderingFilter`` and your own; only those given act.
+
+    Default: those that ``fields``, ``search`` and ``ordering`` call for.
+    """
+
+    fields: Sequence[str] | Mapping[str, Sequence[str]] = ()
+    """Filters: ``["price", "price__gte"]``, or ``{"price": ["exact", "gte"]}``."""
+
+    search: Sequence[str] = ()
+    """The text fields that ``?search=`` looks into, case-insensitively."""
+
+    ordering: Sequence[str] = ()
+    """The fields that ``?ordering=name`` and ``?ordering=-name`` may name."""
+
+    strict: bool = False
+    """True: a query parameter or ordering that nothing declares is a 422. Default: it is ignored."""
+
+    def __post_init__(self) -> None:
+        for name in ("search", "ordering"):
+            value = getattr(self, name)
+            names_in(f"Filtering({name}=...)", value or None)
+        if isinstance(self.fields, Mapping):
+            for field_name, operators in self.fields.items():
+                names_in(f"Filtering(fields={{{field_name!r}: ...}})", operators or ())
+        else:
+            names_in("Filtering(fields=...)", self.fields or None)
+        if self.backends is not None and not isinstance(self.backends, (list, tuple)):
+            raise ConfigurationError(f"Filtering(backends=...): {self.backends!r} given; allowed: a list of classes")
+        for backend in self.backends or ():
+            _require_method(backend, "filter_queryset", "Filtering(backends=...)", "request, queryset, view")
+        if not isinstance(self.strict, bool):
+            raise ConfigurationError(f"Filtering(strict=...): {self.strict!r} given; allowed: True or False")
+
+
+STYLES = ("page_number", "cursor", "limit_offset")
+COUNTS = (True, "capped", "estimate", False)
+
+
+@dataclass(frozen=True)
+class Pagination:
+    """Say how a list is cut into pages."""
+
+    style: Literal["page_number", "cursor", "limit_offset"] = "page_number"
+    """``?page=``, ``?cursor=`` or ``?offset=``."""
+
+    page_size: int = 20
+    """Rows on a page; at least 1."""
+
+    max_page_size: int | None = None
+    """The most rows a client may ask for with ``?page_size=`` (``?limit=``). Default: it may not ask."""
+
+    count: Literal[True, False, "capped", "estimate"] = True
+    """How rows are counted: exactly, up to 10,000, roughly where nothing is filtered, or not at all."""
+
+    backwards: bool = False
+    """True: cursor pages carry ``previous`` too."""
+
+    def __post_init__(self) -> None:
+        _one_of("Pagination(style=...)", self.style, STYLES)
+        _one_of("Pagination(count=...)", self.count, COUNTS)
+        _one_of("Pagination(backwards=...)", self.backwards, (True, False))
+        for name in ("page_size", "max_page_size"):
+            size = getattr(self, name)
+            if name == "max_page_size" and size is None:
+                continue
+            if type(size) is not int or not 1 <= size <= MOST_ROWS:
+                raise ConfigurationError(f"Pagination({name}=...): {size!r} given; allowed: 1 to {MOST_ROWS}")
+        if self.max_page_size is not None and self.max_page_size < self.page_size:
+            raise ConfigurationError(
+                f"Pagination(max_page_size={self.max_page_size}) is less than page_size={self.page_size}"
+            )
+        if self.backwards and self.style != "cursor":
+            raise ConfigurationError("Pagination(backwards=True) is for style='cursor'; other styles go back anyway")
+
+
+MOST_ROWS = 1_000_000
+"""The largest page anybody may declare."""
+
+
+def _one_of(where: str, value: Any, allowed: Sequence[Any]) -> None:
+    if not any(type(value) is type(choice) and value == choice for choice in allowed):
+        hint = nearest(value, [each for each in allowed if isinstance(each, str)]) if isinstance(value, str) else ""
+        raise ConfigurationError(f"{where}: {value!r} given; allowed: {', '.join(map(repr, allowed))}{hint}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +186,24 @@ class MetaOptions:
 
     table: str | None = None
     """Table name; default: the class name in lower case plus ``s``."""
+
+    schema: str | None = None
+    """The database schema of the table; default: the connection's own."""
+
+    primary_key: tuple[str, ...] = ()
+    """The key of a reflected view or of a reflected table without one: a column name, or several."""
+
+    reflect: Any = False
+    """``True``: the columns are those of the table in the database; ``"partial"``: and the declared ones too."""
+
+    serializer: Serializer = field(default_factory=Serializer)
+    """What answers show; default: every field."""
+
+    filtering: Filtering = field(default_factory=Filtering)
+    """What the query string may ask for; default: nothing."""
+
+    pagination: Pagination | None = None
+    """How lists are cut; default: the app's ``default_pagination``, else not at all."""
 
     authentication: Authentication = field(default_factory=Authentication)
     """Who may call; default: everybody."""
@@ -75,19 +227,37 @@ class MetaOptions:
                     f"{owner}.Meta: unknown option {name!r}; allowed: {', '.join(known)}{nearest(name, known)}"
                 )
             _check_option(owner, name, value)
-        return cls(**options)
+        return cls(**{name: _CONVERTED.get(name, _itself)(value) for name, value in options.items()})
 
 
-_CHOICES = {"extra": ("ignore", "forbid"), "queryset_scope": ("list", "all")}
+def _itself(value: Any) -> Any:
+    return value
+
+
+_CHOICES = {"extra": ("ignore", "forbid"), "queryset_scope": ("list", "all"), "reflect": (False, True, "partial")}
+_INSTANCES: dict[str, tuple[type, str]] = {
+    "authentication": (Authentication, "Authentication(...)"),
+    "filtering": (Filtering, "Filtering(...)"),
+    "pagination": (Pagination, "Pagination(...) or None"),
+    "serializer": (Serializer, "Serializer(...) or a subclass of Serializer"),
+}
+_CONVERTED: dict[str, Any] = {
+    "serializer": lambda value: value() if isinstance(value, type) else value,
+    "primary_key": lambda value: (value,) if isinstance(value, str) else tuple(value),
+}
 
 
 def _check_option(owner: str, name: str, value: Any) -> None:
-    choices = _CHOICES.get(name)
-    if choices is not None and value not in choices:
-        hint = nearest(value, choices) if isinstance(value, str) else ""
-        allowed = ", ".join(map(repr, choices))
-        raise ConfigurationError(f"{owner}.Meta.{name}: {value!r} given; allowed: {allowed}{hint}")
-    if name == "authentication" and not isinstance(value, Authentication):
-        raise ConfigurationError(f"{owner}.Meta.authentication: {value!r} given; allowed: Authentication(...)")
-    if name == "table" and not (isinstance(value, str) and value):
-        raise ConfigurationError(f"{owner}.Meta.table: {value!r} given; allowed: a table name")
+    where = f"{owner}.Meta.{name}"
+    if name in _CHOICES:
+        _one_of(where, value, _CHOICES[name])
+    if name in ("table", "schema") and not (isinstance(value, str) and value):
+        raise ConfigurationError(f"{where}: {value!r} given; allowed: a {name} name")
+    if name == "primary_key" and not isinstance(value, str):
+        names_in(where, value)
+    if name in _INSTANCES:
+        kind, allowed = _INSTANCES[name]
+        is_class = name == "serializer" and isinstance(value, type) and issubclass(value, kind)
+        is_none = name == "pagination" and value is None
+        if not (isinstance(value, kind) or is_class or is_none):
+            raise ConfigurationError(f"{where}: {value!r} given; allowed: {allowed}")

@@ -6,19 +6,21 @@ import inspect
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from types import FrameType, UnionType
-from typing import Annotated, Any, ClassVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, ClassVar, Optional, Union, get_args, get_origin, get_type_hints
 
-from pydantic import TypeAdapter, ValidationError
+import pydantic
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from lightapi.exceptions import ConfigurationError, nearest
 from lightapi.fields import OWN_OPTIONS, own_options
-from lightapi.storage import Storage, constrained, storage_of
+from lightapi.storage import Storage, checks_of, constrained, storage_of
 
-__all__ = ["AUTOMATIC", "FieldSpec", "declared_fields"]
+__all__ = ["AUTOMATIC", "MAINTAINED", "FieldSpec", "Shape", "column_spec", "declared_fields", "declared_shape"]
 
 AUTOMATIC = ("id", "version", "created_at", "updated_at")
 """The columns every endpoint gets."""
@@ -38,6 +40,13 @@ class FieldSpec:
     options: Mapping[str, Any]
     """LightAPI's own ``Field`` options."""
     storage: Storage
+    alias: str = ""
+    """The attribute that holds the value in pydantic models, where ``name`` can't be one; else empty."""
+
+    @property
+    def attribute(self) -> str:
+        """Return the attribute that holds the value in pydantic models."""
+        return self.alias or self.name
 
     @property
     def has_default(self) -> bool:
@@ -48,6 +57,82 @@ class FieldSpec:
     def uses_server_default(self) -> bool:
         """True when only the database knows the default."""
         return self.info.is_required() and "server_default" in self.options
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """What the columns of one endpoint are to its API."""
+
+    specs: Mapping[str, FieldSpec]
+    """Every column that answers may show, in their order."""
+    key: tuple[str, ...]
+    """The columns of the primary key."""
+    posted: tuple[str, ...]
+    """What the body of a POST may give."""
+    changed: tuple[str, ...]
+    """What the bodies of PUT and PATCH may give."""
+    automatic: frozenset[str]
+    """Those of version, created_at and updated_at that we keep."""
+
+
+def _automatic_spec(name: str, annotation: Any) -> FieldSpec:
+    """Return the spec of a column that nobody declared."""
+    info = FieldInfo.from_annotation(annotation)
+    return FieldSpec(
+        name=name, annotation=annotation, info=info, options={}, storage=storage_of(name, annotation, [], {})
+    )
+
+
+_ID = _automatic_spec("id", int)
+MAINTAINED = {
+    "version": _automatic_spec("version", int),
+    "created_at": _automatic_spec("created_at", datetime | None),
+    "updated_at": _automatic_spec("updated_at", datetime | None),
+}
+
+
+def column_spec(
+    name: str,
+    number: int,
+    *,
+    kind: str,
+    python: Any,
+    constraints: tuple[Any, ...],
+    bounds: Any,
+    nullable: bool,
+    has_default: bool,
+) -> FieldSpec:
+    """Return the spec of a column that a database's own table has; ``number`` tells it from others.
+
+    It is required unless it may be NULL or the database has a default for it.
+    """
+    details = {"sa_type": bounds} if bounds is not None else {}
+    if kind in _UNDECLARABLE:
+        storage = Storage(kind=kind, python=python, nullable=nullable, checks=checks_of(kind))
+    else:
+        storage = replace(storage_of(name, python, [], details), kind=kind, nullable=nullable)
+    annotation: Any = Optional[python] if nullable else python  # noqa: UP045  a value here
+    # pydantic takes attributes with an underscore, and those of its models, for its own.
+    alias = f"column_{number}" if name.startswith("_") or hasattr(BaseModel, name) else ""
+    default = None if nullable and not has_default else PydanticUndefined
+    field = pydantic.Field(default=default, alias=name if alias else None)
+    info = FieldInfo.from_annotated_attribute(constrained(annotation, constraints), field)
+    options = {"server_default": True} if has_default else {}
+    return FieldSpec(name=name, annotation=annotation, info=info, options=options, storage=storage, alias=alias)
+
+
+_UNDECLARABLE = ("custom", "json", "opaque")
+
+
+def declared_shape(fields: Mapping[str, FieldSpec]) -> Shape:
+    """Return the shape of a class whose table is made from its fields."""
+    return Shape(
+        specs={"id": _ID, **fields, **MAINTAINED},
+        key=("id",),
+        posted=tuple(fields),
+        changed=tuple(fields),
+        automatic=frozenset(MAINTAINED),
+    )
 
 
 def declared_fields(cls: type, reserved: frozenset[str]) -> dict[str, FieldSpec]:

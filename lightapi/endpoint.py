@@ -19,7 +19,7 @@ from lightapi import actions
 from lightapi.call import Call
 from lightapi.config import VERBS, MetaOptions
 from lightapi.db.crud import checked_queryset
-from lightapi.declaration import FieldSpec, declared_fields
+from lightapi.declaration import FieldSpec, Shape, declared_fields, declared_shape
 from lightapi.exceptions import ConfigurationError, nearest
 from lightapi.fields import Field
 from lightapi.http.body import parse_object
@@ -76,6 +76,8 @@ class RestEndpoint:
     updated_at: datetime
 
     _fields: ClassVar[dict[str, FieldSpec]]
+    _shape: ClassVar[Shape]
+    _attributes: ClassVar[Mapping[str, str]]
     _options: ClassVar[MetaOptions]
     _schemas: ClassVar[Schemas]
     _meta: ClassVar[dict[str, Any]]
@@ -93,17 +95,26 @@ class RestEndpoint:
         _clear_attributes(cls)
         cls._meta = _merged_meta(cls)
         cls._options = MetaOptions.of(cls.__name__, cls._meta)
+        if cls._options.primary_key and not cls._options.reflect:
+            raise ConfigurationError(f"{cls.__name__}.Meta.primary_key: is for reflected tables; every other has 'id'")
         _check_overrides(cls)
         cls._allowed_methods = _verbs(cls)
         cls._model_class = cls
         config: ConfigDict = getattr(cls, "model_config", ConfigDict())
-        cls._schemas = build_schemas(cls.__name__, cls._fields, config, forbid=cls._options.extra == "forbid")
+        cls._attributes = {}
+        cls._shaped(declared_shape(cls._fields), config)
+
+    @classmethod
+    def _shaped(cls, shape: Shape, config: ConfigDict) -> None:
+        """Take over what the columns are: those declared, later those of a reflected table."""
+        cls._shape = shape
+        cls._schemas = build_schemas(cls.__name__, shape, config, forbid=cls._options.extra == "forbid")
         cls.__schema_create__ = cls._schemas.create
         cls.__schema_read__ = cls._schemas.read
 
     def __init__(self, **values: Any) -> None:
         """Make a row: ``Book(title="x")``; TypeError for a name that is no column."""
-        columns = (*self._fields, "id", "version", "created_at", "updated_at")
+        columns = [self._attributes.get(name, name) for name in self._shape.specs]
         for name, value in values.items():
             if name not in columns:
                 raise TypeError(f"{type(self).__name__} has no column {name!r}{nearest(name, columns)}")
@@ -119,7 +130,8 @@ class RestEndpoint:
         call = self._running("list()")
         if _must_await(call, always=True):
             return self._list_async(request)
-        return call.run(lambda: actions.listing(call.plan, _scope(self, call, always=True)))
+        statement = _listed(self, call)
+        return call.run(lambda: actions.listing(call.plan, request, statement))
 
     def retrieve(self, request: Request, pk: str) -> Any:
         """Answer one row."""
@@ -171,8 +183,8 @@ class RestEndpoint:
     async def _list_async(self, request: Request) -> Any:
         """Answer the rows of ``queryset``, from async code."""
         call = self._running("_list_async()")
-        statement = await _awaited_scope(self, call, always=True)
-        return await call.arun(lambda: actions.listing(call.plan, statement))
+        statement = await _awaited_listed(self, call)
+        return await call.arun(lambda: actions.listing(call.plan, request, statement))
 
     async def _retrieve_async(self, request: Request, pk: Any) -> Any:
         """Answer one row, from async code."""
@@ -219,7 +231,8 @@ class RestEndpoint:
 def _must_await(call: Call, *, always: bool = False) -> bool:
     """Return True on the event loop of a sync engine when only awaiting can tell the queryset."""
     plan = call.plan
-    return plan.has_async_queryset and (always or plan.scoped) and not call.store.is_async and has_running_loop()
+    waits = plan.has_async_queryset or (always and plan.filters.is_async)
+    return waits and (always or plan.scoped) and not call.store.is_async and has_running_loop()
 
 
 def _scope(endpoint: RestEndpoint, call: Call, *, always: bool = False) -> Any:
@@ -236,6 +249,26 @@ async def _awaited_scope(endpoint: RestEndpoint, call: Call, *, always: bool = F
         return None
     statement = endpoint.queryset(call.request)
     return checked_queryset(await statement if inspect.isawaitable(statement) else statement)
+
+
+def _listed(endpoint: RestEndpoint, call: Call) -> Any:
+    """Return what a list selects after the user's filter backends, None for the whole table, in sync code."""
+    statement = _scope(endpoint, call, always=True)
+    for backend in call.plan.filters.custom:
+        base = endpoint.queryset(call.request) if statement is None else statement
+        result = backend.filter_queryset(call.request, base, endpoint)
+        statement = checked_queryset(call.wait(result) if inspect.isawaitable(result) else result)
+    return statement
+
+
+async def _awaited_listed(endpoint: RestEndpoint, call: Call) -> Any:
+    """Return what ``_listed`` does, in async code."""
+    statement = await _awaited_scope(endpoint, call, always=True)
+    for backend in call.plan.filters.custom:
+        base = endpoint.queryset(call.request) if statement is None else statement
+        result = backend.filter_queryset(call.request, base, endpoint)
+        statement = checked_queryset(await result if inspect.isawaitable(result) else result)
+    return statement
 
 
 def _body_object(request: Request) -> dict[str, Any]:

@@ -11,7 +11,15 @@ import pydantic
 from pydantic.fields import FieldInfo
 from typing_extensions import TypedDict, Unpack
 
-__all__ = ["OWN_OPTIONS", "Field", "canonical_decimal", "own_options"]
+__all__ = [
+    "OWN_OPTIONS",
+    "SQLITE_DIGITS",
+    "Field",
+    "canonical_decimal",
+    "fits_sqlite",
+    "own_options",
+    "sqlite_number",
+]
 
 T = TypeVar("T")
 
@@ -149,3 +157,20 @@ _UNITS = tuple(_unit(places) for places in range(20))
 def _exponent(value: Decimal) -> int:
     exponent = value.as_tuple().exponent
     return exponent if isinstance(exponent, int) else 0
+
+
+def sqlite_number(value: Any) -> int | float | None:
+    """Return the number that SQLite gives back unchanged, None where it has none."""
+    number = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
+    if number == number.to_integral_value() and abs(number) < 2**63:
+        return int(number)
+    stored = float(number)
+    return stored if Decimal(repr(stored)) == number else None
+
+
+def fits_sqlite(value: Any) -> bool:
+    """Tell whether SQLite, which has 64-bit floats, gives a Decimal back as it was."""
+    return sqlite_number(value) is not None
+
+
+SQLITE_DIGITS = "Decimal input should have no more digits than SQLite can store"

@@ -70,6 +70,8 @@ def routes_of(plan: Plan, store: Any, middlewares: list[Callable[..., Any]]) -> 
         hooks = [hook for verb in chosen.values() for hook in _hooks(cls, verb)]
         if plan.has_queryset and (hooks or plan.scoped or "POST" in verbs):
             hooks.append(cls.queryset)
+        if "POST" in verbs:
+            hooks += [backend.filter_queryset for backend in plan.filters.custom]
         functions = [*middlewares, *functions, *hooks]
         routes.append(
             make_route(
@@ -94,7 +96,8 @@ def _hooks(cls: Any, verb: Verb) -> list[Callable[..., Any]]:
 def _handler(plan: Plan, store: Any, name: str, verb: Verb) -> Handler:
     cls: Any = plan.endpoint
     needs_queryset = plan.has_queryset and (plan.scoped or verb.action == "list")
-    if _hooks(cls, verb) or (needs_queryset and verb.action != "create"):
+    needs_filters = plan.filters.custom and verb.action == "list"
+    if _hooks(cls, verb) or needs_filters or (needs_queryset and verb.action != "create"):
         return _hooked(plan, store, name, verb)
     return _DEFAULTS[verb.action](plan, store, name)
 
@@ -113,7 +116,7 @@ async def _perform(store: Any, plan: Plan, operation: Operation) -> Response:
 
 def _list(plan: Plan, store: Any, verb: str) -> Handler:
     async def handle(request: StarletteRequest) -> Response:
-        return await _perform(store, plan, actions.listing(plan))
+        return await _perform(store, plan, actions.listing(plan, request))
 
     return handle
 
@@ -169,7 +172,8 @@ def _hooked(plan: Plan, store: Any, name: str, verb: Verb) -> Handler:
     """Return the handler of a verb that the class overrides, wholly or by its queryset."""
     cls: Any = plan.endpoint
     start = _starter(plan, verb, name)
-    used = [*_hooks(cls, verb), *([cls.queryset] if plan.has_queryset else [])]
+    backends = [backend.filter_queryset for backend in plan.filters.custom] if verb.action == "list" else []
+    used = [*_hooks(cls, verb), *([cls.queryset] if plan.has_queryset else []), *backends]
     waits = any(map(is_async, used))
 
     async def work(request: StarletteRequest, data: dict[str, Any] | None) -> Response:
@@ -223,6 +227,7 @@ def _starter(plan: Plan, verb: Verb, name: str) -> Starter:
 
 def _async_twin(plan: Plan, action: str) -> str:
     """Return the method of a default action: the async helper where the queryset is async."""
-    if plan.has_async_queryset and not _overridden(plan.endpoint, action):
+    waits = plan.has_async_queryset or (action == "list" and plan.filters.is_async)
+    if waits and not _overridden(plan.endpoint, action):
         return f"_{action}_async"
     return action

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from lightapi.config import VERBS
+from lightapi.config import VERBS, Pagination
 
 if TYPE_CHECKING:
     from pydantic_core import SchemaSerializer, SchemaValidator
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-__all__ = ["Access", "Handler", "Plan", "Route", "make_route"]
+__all__ = ["Access", "Answers", "Handler", "Plan", "Route", "make_route"]
 
 Handler = Callable[["Request"], Awaitable["Response"]]
 """Answers one verb on one path; called after every refusal the pipeline knows."""
@@ -25,6 +25,15 @@ class Access(Protocol):
 
     async def __call__(self, request: Request) -> None:
         """Let the request pass, or raise."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answers:
+    """The columns that one kind of verb answers, and what serialises them."""
+
+    names: tuple[str, ...]
+    one: SchemaSerializer
+    many: SchemaSerializer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,14 +48,28 @@ class Plan:
     base_url: str
     """Put before links; ``""`` makes them path-absolute."""
     table: Table
-    key: str
-    """Name of the primary key."""
-    parse_key: Callable[[str], Any]
-    """Turns the id of a path into a key; raises NotFound."""
+    key: tuple[str, ...]
+    """The columns of the primary key."""
+    parse_key: Callable[[str], tuple[Any, ...]]
+    """Turns the id of a path into the values of the key; raises NotFound."""
+    format_key: Callable[[Mapping[str, Any]], str]
+    """Turns a row into the id of its path, not yet percent-encoded."""
+    deep: bool
+    """True when ids may hold slashes."""
     names: tuple[str, ...]
-    """The columns answered, in answer order; plain ``str``, never ``quoted_name``."""
-    writable: tuple[str, ...]
-    """The declared fields."""
+    """All columns, in answer order; plain ``str``, never ``quoted_name``."""
+    attributes: Mapping[str, str]
+    """The columns whose attribute of the class has another name, and that name."""
+    read: Answers
+    """What GET answers."""
+    written: Answers
+    """What POST, PUT and PATCH answer."""
+    posted: tuple[tuple[str, str], ...]
+    """What POST may give: column, and attribute of the validated model."""
+    changed: tuple[tuple[str, str], ...]
+    """The same of PUT and PATCH."""
+    versioned: bool
+    """True when the table has a version to lock by."""
     server_defaults: frozenset[str]
     """Fields that only the database can fill in."""
     sqlite_decimals: tuple[str, ...]
@@ -55,10 +78,15 @@ class Plan:
     replacement: SchemaValidator
     """PUT: the create schema and ``version``."""
     patch: SchemaValidator
-    one: SchemaSerializer
-    many: SchemaSerializer
     statements: Any
     """The prepared statements (db.crud); this file knows no SQL."""
+    lists: Any
+    """The statements of lists, one per shape of request (db.listing)."""
+    filters: Any
+    """What the query string may ask for (filters)."""
+    pagination: Pagination | None
+    cursor_scope: str
+    """What this endpoint's cursors are signed for."""
     provable: bool
     """True when every column's value is known to serialise: a write may be one statement."""
     listened: bool
@@ -67,10 +95,6 @@ class Plan:
     """True when ``queryset`` also limits retrieve, update and delete by id."""
     has_queryset: bool
     has_async_queryset: bool
-
-    def with_listeners(self, *, listened: bool) -> Plan:
-        """Return the plan knowing whether somebody listens to the mapper."""
-        return replace(self, listened=listened)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,72 +3,132 @@
 from __future__ import annotations
 
 import inspect
-from datetime import datetime
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
 from pydantic import ConfigDict
-from pydantic_core import SchemaSerializer
-from sqlalchemy import BigInteger, MetaData, SmallInteger, Table
+from sqlalchemy import Table
 from sqlalchemy.engine import Dialect
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import registry
 
-from lightapi.actions import PATH_CHARACTERS, integer_key
+from lightapi.actions import PATH_CHARACTERS
+from lightapi.config import Pagination
 from lightapi.db.crud import Statements
-from lightapi.db.mapping import is_provable, make_table, map_class
+from lightapi.db.listing import Lists
+from lightapi.db.mapping import is_provable
+from lightapi.db.sources import Source, table_source
+from lightapi.db.store import Store
+from lightapi.declaration import Shape
 from lightapi.endpoint import RestEndpoint
-from lightapi.exceptions import ConfigurationError
+from lightapi.exceptions import ConfigurationError, nearest
+from lightapi.filters import Filters, filters_of
 from lightapi.http.drive import is_async
-from lightapi.plan import Plan
-from lightapi.schema import answer_annotation, names_of, row_serializers, validator_of
+from lightapi.keys import key_formatter, key_parser
+from lightapi.pagination import page_parameters
+from lightapi.plan import Answers, Plan
+from lightapi.schema import answer_annotation, row_serializers, validator_of
+from lightapi.tables import mapped
 
-__all__ = ["plan_of"]
+__all__ = ["listening", "plan_of"]
 
 
-_MOMENT = datetime | None
-
-
-def plan_of(endpoint: Any, path: str, *, mapper_registry: registry, dialect: Dialect, base_url: str) -> Plan:
+def plan_of(
+    endpoint: Any,
+    path: str,
+    *,
+    mapper_registry: registry,
+    store: Store,
+    base_url: str,
+    default_pagination: Pagination | None,
+) -> Plan:
     """Map ``endpoint`` if nobody has, and return its plan in this app.
 
     Raises ConfigurationError when the class or the database can't serve it.
     """
-    _check(endpoint, path, dialect)
-    table = _mapped_table(endpoint, mapper_registry, dialect)
-    fields = endpoint._fields
-    names = names_of(fields)
-    one, many = _serializers(endpoint)
-    schemas = endpoint._schemas
+    dialect = store.dialect
+    check_endpoint(endpoint, path, dialect)
+    table, shape, schemas = mapped(endpoint, mapper_registry, store)
+    options = endpoint._options
+    sqlite = dialect.name == "sqlite"
+    names = tuple(shape.specs)
+    pagination = options.pagination if "pagination" in endpoint._meta else default_pagination
+    filters = filters_of(endpoint.__name__, options.filtering, shape.specs, page_parameters(pagination), sqlite=sqlite)
+    read = _answers(endpoint, shape, "read", options.serializer.shown_by_read)
+    written = _answers(endpoint, shape, "write", options.serializer.shown_by_write)
+    source = table_source(table, shape.key, names, read.names, sqlite=sqlite)
     return Plan(
         endpoint=endpoint,
         path=path,
         quoted_path=quote(path, safe=PATH_CHARACTERS),
         base_url=base_url,
         table=table,
-        key="id",
-        parse_key=integer_key(_bits(table)),
+        key=shape.key,
+        parse_key=key_parser([shape.specs[name] for name in shape.key]),
+        format_key=key_formatter(shape.key),
+        deep=any(shape.specs[name].storage.kind in _WITH_SLASHES for name in shape.key),
         names=names,
-        writable=tuple(fields),
-        server_defaults=frozenset(n for n, spec in fields.items() if spec.uses_server_default),
-        sqlite_decimals=tuple(
-            n for n, spec in fields.items() if spec.storage.kind == "decimal" and dialect.name == "sqlite"
-        ),
+        attributes=endpoint._attributes,
+        read=read,
+        written=written,
+        posted=_held(shape, shape.posted),
+        changed=_held(shape, shape.changed),
+        versioned="version" in shape.automatic,
+        server_defaults=frozenset(n for n, spec in shape.specs.items() if spec.uses_server_default),
+        sqlite_decimals=tuple(n for n in shape.posted if sqlite and shape.specs[n].storage.kind == "decimal"),
         create=validator_of(schemas.create),
         replacement=validator_of(schemas.replace),
         patch=validator_of(schemas.patch),
-        one=one,
-        many=many,
-        statements=Statements(table, "id", names),
-        provable=is_provable(fields),
+        statements=Statements(table, shape.key, read.names, written.names, sqlite=sqlite),
+        lists=_lists(source, filters, table, dialect),
+        filters=filters,
+        pagination=pagination,
+        cursor_scope="\0".join((path, table.key, *names)),
+        provable=is_provable({name: shape.specs[name] for name in shape.posted}),
         listened=False,
-        scoped=endpoint._options.queryset_scope == "all",
+        scoped=options.queryset_scope == "all",
         has_queryset=endpoint.queryset is not RestEndpoint.queryset,
         has_async_queryset=is_async(endpoint.queryset),
     )
 
 
-def _check(endpoint: Any, path: str, dialect: Dialect) -> None:
+_WITH_SLASHES = ("str", "text", "opaque", "custom", "literal")
+
+
+def listening(plan: Plan, dialect: Dialect, *, listened: bool) -> Plan:
+    """Return the plan of an app that is built: whether anybody listens to the mapper is known only then."""
+    if not listened:
+        return plan
+    source = table_source(plan.table, plan.key, plan.names, plan.names, sqlite=dialect.name == "sqlite")
+    lists = _lists(source, plan.filters, plan.table, dialect)
+    return replace(plan, listened=True, lists=lists)
+
+
+def _held(shape: Shape, names: Iterable[str]) -> tuple[tuple[str, str], ...]:
+    return tuple((name, shape.specs[name].attribute) for name in names)
+
+
+def _lists(source: Source, filters: Filters, table: Table, dialect: Dialect) -> Lists:
+    estimate_of = dialect.identifier_preparer.format_table(table) if dialect.name == "postgresql" else ""
+    return Lists(source, searched=filters.search, sqlite=dialect.name == "sqlite", estimate_of=estimate_of)
+
+
+def _answers(endpoint: Any, shape: Shape, use: str, shown: tuple[str, ...] | None) -> Answers:
+    """Return what a kind of verb answers, in the order of the columns."""
+    for name in shown or ():
+        if name not in shape.specs:
+            raise ConfigurationError(
+                f"{endpoint.__name__}.Meta.serializer: {use} names {name!r}, which is no field; "
+                f"allowed: {', '.join(shape.specs)}{nearest(name, shape.specs)}"
+            )
+    names = tuple(name for name in shape.specs if shown is None or name in shown)
+    config = getattr(endpoint, "model_config", ConfigDict())
+    one, many = row_serializers({name: answer_annotation(shape.specs[name]) for name in names}, config)
+    return Answers(names=names, one=one, many=many)
+
+
+def check_endpoint(endpoint: Any, path: str, dialect: Dialect) -> None:
     if not (inspect.isclass(endpoint) and issubclass(endpoint, RestEndpoint)):
         raise ConfigurationError(
             f"register(): {path or '/'!r}: {endpoint!r} given; allowed: a subclass of RestEndpoint"
@@ -80,52 +140,3 @@ def _check(endpoint: Any, path: str, dialect: Dialect) -> None:
             f"the database {dialect.name!r} has no INSERT, UPDATE and DELETE ... RETURNING; "
             "possible: PostgreSQL, SQLite 3.35 and later"
         )
-
-
-def _serializers(endpoint: Any) -> tuple[SchemaSerializer, SchemaSerializer]:
-    automatic = {"id": int, "version": int, "created_at": _MOMENT, "updated_at": _MOMENT}
-    declared = {name: answer_annotation(spec) for name, spec in endpoint._fields.items()}
-    return row_serializers({**automatic, **declared}, getattr(endpoint, "model_config", ConfigDict()))
-
-
-_SOURCE = "lightapi.source"
-
-
-def _copy_table(endpoint: Any, table: Table, metadata: MetaData) -> None:
-    """Put the table of a class that another app has mapped into this app's metadata, for its DDL."""
-    copied = metadata.tables.get(table.key)
-    if copied is None:
-        table.to_metadata(metadata).info[_SOURCE] = table
-    elif copied.info.get(_SOURCE) is not table:
-        raise ConfigurationError(
-            f"{endpoint.__name__}: the table {table.key!r} belongs to another endpoint of this app; "
-            "set Meta.table to another name"
-        )
-
-
-def _bits(table: Table) -> int:
-    kind = table.c.id.type
-    return 64 if isinstance(kind, BigInteger) else 16 if isinstance(kind, SmallInteger) else 32
-
-
-def _mapped_table(endpoint: Any, mapper_registry: registry, dialect: Dialect) -> Table:
-    """Return the class's table: made and mapped by the first app that registers the class."""
-    metadata = mapper_registry.metadata
-    table = endpoint.__dict__.get("__table__")
-    if isinstance(table, Table):
-        if table.metadata is not metadata:
-            _copy_table(endpoint, table, metadata)
-        return table
-    name = endpoint._options.table or f"{endpoint.__name__.lower()}s"
-    if len(name) > dialect.max_identifier_length or (dialect.name == "sqlite" and name.startswith("sqlite_")):
-        raise ConfigurationError(f"{endpoint.__name__}.Meta.table: {name!r} can't name a table on {dialect.name}")
-    table = make_table(endpoint.__name__, name, endpoint._fields, metadata)
-    try:
-        for column in table.c:
-            column.type.compile(dialect=dialect)
-        map_class(endpoint, table, mapper_registry)
-    except SQLAlchemyError as error:
-        metadata.remove(table)
-        raise ConfigurationError(f"{endpoint.__name__}: {error}") from error
-    endpoint.__table__ = table
-    return table

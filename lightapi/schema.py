@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from copy import copy
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Annotated, Any, Optional
 
+import pydantic
 from annotated_types import Ge
 from pydantic import BaseModel, ConfigDict, Strict, TypeAdapter, create_model
 from pydantic.fields import FieldInfo
-from pydantic_core import SchemaSerializer, SchemaValidator, ValidationError
+from pydantic_core import CoreConfig, SchemaSerializer, SchemaValidator, ValidationError
 from typing_extensions import TypedDict
 
-from lightapi.declaration import FieldSpec
+from lightapi.declaration import FieldSpec, Shape
 from lightapi.exceptions import ConfigurationError, InvalidInput
 from lightapi.fields import foreign_extra
 from lightapi.storage import constrained
@@ -36,10 +36,8 @@ class Schemas:
 _Version = Annotated[int, Strict(), Ge(1)]
 """A JSON integer of at least 1: no bool, no string, no float."""
 
-_IGNORED_IN_BODIES = ("id", "created_at", "updated_at")
 
-
-def build_schemas(owner: str, specs: Mapping[str, FieldSpec], config: ConfigDict, *, forbid: bool) -> Schemas:
+def build_schemas(owner: str, shape: Shape, config: ConfigDict, *, forbid: bool) -> Schemas:
     """Build the models of one class; ``owner`` names it in messages and in OpenAPI.
 
     Raises ConfigurationError when pydantic can't build a field, naming it.
@@ -49,37 +47,56 @@ def build_schemas(owner: str, specs: Mapping[str, FieldSpec], config: ConfigDict
     if config.get("alias_generator") is not None:
         raise ConfigurationError(f"{owner}.model_config: aliases are not supported; the JSON key is the field's name")
     config = ConfigDict(**{**config, "protected_namespaces": ()})
-    ignored: dict[str, Any] = {}
     if forbid:
         config["extra"] = "forbid"
-        ignored = dict.fromkeys(_IGNORED_IN_BODIES, (Any, None))
-    elif config.get("extra") == "forbid":
-        ignored = dict.fromkeys(_IGNORED_IN_BODIES, (Any, None))
+    tolerant = config.get("extra") != "forbid"
     answers_text = config.get("ser_json_bytes", "utf8") == "utf8"
-    create = {name: _input_field(spec, checked=answers_text) for name, spec in specs.items()}
-    patch = {name: _optional(field) for name, field in create.items()}
-    version: dict[str, Any] = {"version": (_Version, ...)}
-    posted: dict[str, Any] = {"version": (Any, None)} if ignored else {}
+    posted = {name: _input_field(shape.specs[name], checked=answers_text) for name in shape.posted}
+    changed = {
+        name: posted.get(name) or _input_field(shape.specs[name], checked=answers_text) for name in shape.changed
+    }
+    version: Fields = {"version": (_Version, FieldInfo())} if "version" in shape.automatic else {}
+    create = _keyed(shape, posted, tolerant=tolerant)
+    replace = _keyed(shape, {**changed, **version}, tolerant=tolerant)
+    patch = _keyed(shape, {**{name: _optional(field) for name, field in changed.items()}, **version}, tolerant=tolerant)
     return Schemas(
-        create=_model(owner, f"{owner}Create", {**create, **ignored, **posted}, config),
-        replace=_model(owner, f"{owner}Replace", {**create, **ignored, **version}, config),
-        patch=_model(owner, f"{owner}Patch", {**patch, **ignored, **version}, config),
-        read=_model(owner, f"{owner}Read", _read_fields(specs), ConfigDict(protected_namespaces=())),
+        create=_model(owner, f"{owner}Create", create, config),
+        replace=_model(owner, f"{owner}Replace", replace, config),
+        patch=_model(owner, f"{owner}Patch", patch, config),
+        read=_model(owner, f"{owner}Read", _read_fields(shape), ConfigDict(protected_namespaces=())),
     )
 
 
-def _model(owner: str, name: str, fields: dict[str, Any], config: ConfigDict) -> type[BaseModel]:
+Fields = dict[str, tuple[Any, FieldInfo]]
+
+
+def _keyed(shape: Shape, fields: Fields, *, tolerant: bool) -> Fields:
+    """Key the fields by attribute; where unknown keys are refused, let the columns that bodies can't set be."""
+    ignored: Fields = {}
+    if not tolerant:
+        rest = [spec for name, spec in shape.specs.items() if name not in fields]
+        ignored = {spec.attribute: (Any, _anything(spec)) for spec in rest}
+    return {**{shape.specs[name].attribute: field for name, field in fields.items()}, **ignored}
+
+
+def _anything(spec: FieldSpec) -> FieldInfo:
+    info: Any = pydantic.Field(default=None, alias=spec.info.alias)
+    return info  # type: ignore[no-any-return]
+
+
+def _model(owner: str, name: str, fields: Fields, config: ConfigDict) -> type[BaseModel]:
+    definitions: dict[str, Any] = {**fields}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Field name .* shadows an attribute")
         try:
-            model: type[BaseModel] = create_model(name, __config__=config, **fields)
+            model: type[BaseModel] = create_model(name, __config__=config, **definitions)
             model.model_rebuild()
         except Exception as error:
             raise ConfigurationError(f"{owner}{_guilty(fields, config)}: {error}") from error
     return model
 
 
-def _guilty(fields: Mapping[str, Any], config: ConfigDict) -> str:
+def _guilty(fields: Fields, config: ConfigDict) -> str:
     """Return ``.name`` of the first field that can't be built alone."""
     for name, (annotation, info) in fields.items():
         try:
@@ -115,34 +132,23 @@ def _optional(field: tuple[Any, FieldInfo]) -> tuple[Any, FieldInfo]:
     return annotation, info
 
 
-def _read_fields(specs: Mapping[str, FieldSpec]) -> dict[str, Any]:
-    declared = {}
-    for name, spec in specs.items():
+def _read_fields(shape: Shape) -> Fields:
+    fields: Fields = {}
+    for spec in shape.specs.values():
         info = copy(spec.info)
         info.metadata = []
         info.json_schema_extra = foreign_extra(spec.info) or None
-        declared[name] = (spec.annotation, info)
-    return {
-        "id": (int, ...),
-        **declared,
-        "version": (int, ...),
-        "created_at": (datetime | None, ...),
-        "updated_at": (datetime | None, ...),
-    }
+        fields[spec.attribute] = (spec.annotation, info)
+    return fields
 
 
 def row_serializers(annotations: Mapping[str, Any], config: ConfigDict) -> tuple[SchemaSerializer, SchemaSerializer]:
     """Return the serializers of one row and of a list of rows, both given as plain dicts."""
-    encoding = {name: value for name, value in config.items() if name == "ser_json_bytes"}
     row: Any = TypedDict("Row", dict(annotations))  # type: ignore[misc]  # made at run time  # pyright: ignore[reportArgumentType, reportGeneralTypeIssues]
-    setattr(row, "__pydantic_config__", encoding)  # noqa: B010  mypy takes row for a TypedDict
-    return _serializer(row), _serializer(list[row])
-
-
-def _serializer(annotation: Any) -> SchemaSerializer:
-    serializer = TypeAdapter(annotation).serializer
-    assert isinstance(serializer, SchemaSerializer)
-    return serializer
+    # Given to the whole serializer, so that it holds for values of unknown types too.
+    encoding = CoreConfig(ser_json_bytes=config.get("ser_json_bytes", "utf8"))
+    one, many = (SchemaSerializer(TypeAdapter(annotation).core_schema, encoding) for annotation in (row, list[row]))
+    return one, many
 
 
 def answer_annotation(spec: FieldSpec) -> Any:
@@ -165,8 +171,3 @@ def validator_of(model: type[BaseModel]) -> SchemaValidator:
     validator = model.__pydantic_validator__
     assert isinstance(validator, SchemaValidator)
     return validator
-
-
-def names_of(fields: Iterable[str]) -> tuple[str, ...]:
-    """Return the keys of an answer in order: id, the fields, version, created_at, updated_at."""
-    return ("id", *fields, "version", "created_at", "updated_at")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 from sqlalchemy import Connection, MetaData, Table, inspect
 from sqlalchemy.exc import NoSuchTableError
@@ -12,12 +12,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from lightapi.db.mapping import check_foreign_keys
+from lightapi.db.readiness import check_schema, complete, point_out_orderings
+from lightapi.db.reflection import REFLECTED
 from lightapi.db.store import Store
 from lightapi.exceptions import ConfigurationError, ServiceUnavailable, nearest
 from lightapi.http.message import json_response
 from lightapi.http.pipeline import Pipeline
 from lightapi.http.routing import Routes
-from lightapi.plan import Route, make_route
+from lightapi.plan import Plan, Route, make_route
 
 __all__ = ["Service"]
 
@@ -34,7 +36,7 @@ class Service:
         pipeline: Pipeline,
         store: Store,
         metadata: MetaData,
-        owners: Mapping[str, str],
+        plans: Sequence[Plan],
         create_tables: bool,
         max_body_size: int,
     ) -> None:
@@ -43,7 +45,8 @@ class Service:
         self.store = store
         self.max_body_size = max_body_size
         self._metadata = metadata
-        self._owners = owners
+        self._plans = plans
+        self._owners = {plan.table.key: plan.endpoint.__name__ for plan in plans}
         self._create_tables = create_tables
         for path, route in health_routes(store).items():
             if path not in routes:
@@ -56,11 +59,18 @@ class Service:
 
     def prepare(self, connection: Connection) -> None:
         """Create the tables that are missing."""
-        for table in [*self._metadata.tables.values()]:
+        tables = [table for table in self._metadata.tables.values() if table.key in self._owners]
+        for table in tables:
             for target in check_foreign_keys(table, self._owners):
                 self._adopt(connection, table, target)
+        for table in tables:
+            check_schema(connection, table, self._owners)
         if self._create_tables:
-            self._metadata.create_all(connection)
+            self._metadata.create_all(connection, [table for table in tables if REFLECTED not in table.info])
+        for table in tables:
+            complete(connection, table, self._owners[table.key], create=self._create_tables)
+        for plan in self._plans:
+            point_out_orderings(connection, plan)
 
     def _adopt(self, connection: Connection, table: Table, target: str) -> None:
         """Take a referenced table of the database into the metadata; it is never created by us."""
@@ -77,7 +87,7 @@ class Service:
             known = {*self._metadata.tables, *inspect(connection).get_table_names(schema or None)}
             key = next(k for k in table.foreign_keys if k.target_fullname.startswith(f"{target}."))
             raise ConfigurationError(
-                f"{self._owners[table.name]}.{key.parent.name}: foreign_key="
+                f"{self._owners[table.key]}.{key.parent.name}: foreign_key="
                 f"{key.target_fullname!r}: there is no table {target!r}, neither registered nor in "
                 f"the database{nearest(target, known)}"
             ) from None

@@ -21,7 +21,7 @@ from sqlalchemy.types import TypeEngine, to_instance
 from lightapi.exceptions import ConfigurationError
 from lightapi.fields import MAX_DIGITS, canonical_decimal
 
-__all__ = ["Storage", "constrained", "storage_of"]
+__all__ = ["Storage", "checks_of", "constrained", "storage_of"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,8 +197,7 @@ def _checks(
             _unless_none(lambda v: _decimal(v, places)),
             BeforeValidator(_exact_float),
         )
-    check = _SIMPLE_CHECKS.get(kind or "")
-    return (check,) if check is not None else ()
+    return checks_of(kind or "")
 
 
 def _integer_bounds(where: str, metadata: list[Any], sa_type: TypeEngine[Any] | None) -> tuple[Any, ...]:
@@ -330,8 +329,16 @@ def _finite(value: Any) -> Any:
     return value
 
 
+def checks_of(kind: str) -> tuple[Any, ...]:
+    """Return what refuses values that a column of this kind could not store, whatever else is declared."""
+    check = _SIMPLE_CHECKS.get(kind)
+    return () if check is None else (check,)
+
+
 _SIMPLE_CHECKS = {
     "str": _unless_none(_text),
+    "opaque": _unless_none(_text),
+    "custom": _unless_none(lambda value: _text(value) if isinstance(value, str) else value),
     "datetime": _unless_none(_utc),
     "time": _unless_none(_utc_time),
     "timedelta": _unless_none(_duration),

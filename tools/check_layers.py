@@ -19,12 +19,13 @@ RANKS = (
     ("exceptions", "config", "plan"),
     (
         *("http", "http.message", "http.routing", "http.drive", "http.body", "http.cors"),
-        *("fields", "storage", "declaration", "schema"),
+        *("fields", "storage", "declaration", "schema", "operators", "values", "keys", "cursors"),
     ),
     ("db", "db.*", "columns", "filters", "pagination", "session"),
     ("auth", "cache", "middleware", "actions", "call", "handlers", "http.pipeline", "endpoint"),
     (
-        *("registration", "service", "openapi", "declarative", "adapters", "adapters.*", "app", "core", "rest"),
+        *("registration", "tables", "service", "openapi", "declarative", "adapters", "adapters.*"),
+        *("app", "core", "rest"),
         *("cli", "cli.*", "__main__"),
     ),
 )

@@ -5,30 +5,36 @@ Sync engines call them in a thread, async engines inside a greenlet: they are wr
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import (
+    BigInteger,
     Column,
     ColumnElement,
     Connection,
     Delete,
     Select,
+    SmallInteger,
     Table,
     Update,
+    and_,
     bindparam,
+    case,
     delete,
-    exists,
     insert,
     inspect,
     literal_column,
     select,
+    tuple_,
     update,
 )
 from sqlalchemy.orm import FromStatement
 from sqlalchemy.sql.expression import SelectBase
+from sqlalchemy.types import TypeEngine
 
-from lightapi.db.mapping import utcnow
+from lightapi.db.binds import bound
+from lightapi.db.mapping import KEPT, utcnow
 from lightapi.exceptions import NotFound, VersionConflict
 
 if TYPE_CHECKING:
@@ -38,15 +44,14 @@ __all__ = [
     "Change",
     "Row",
     "Statements",
+    "answer_of",
     "checked_queryset",
     "create",
     "destroy",
-    "key_within",
     "keys_of",
-    "list_rows",
-    "narrowed",
     "retrieve",
     "update_row",
+    "within",
 ]
 
 Row = dict[str, Any]
@@ -73,36 +78,68 @@ _MOST_SHAPES = 256
 class Statements:
     """The statements of one table, built at registration; updates once per set of columns."""
 
-    def __init__(self, table: Table, key: str, names: Iterable[str]) -> None:
-        self.table = table
-        self.columns: tuple[Column[Any], ...] = tuple(table.c[name] for name in names)
-        self.key: Column[Any] = table.c[key]
-        self.is_key: ColumnElement[bool] = self.key == bindparam("k_key", type_=self.key.type)
-        self.list = select(*self.columns).order_by(self.key)
-        self.retrieve = select(*self.columns).where(self.is_key)
-        self.create = insert(table).returning(*self.columns)
-        self.destroy = delete(table).where(self.is_key).returning(self.key)
-        self.exists = select(exists().where(self.is_key))
-        self._updates: dict[tuple[frozenset[str], frozenset[str]], Update] = {}
+    # Names of parameters begin with two underscores: SQLAlchemy takes those named like a column for its new value.
 
-    def update(self, names: frozenset[str], reset: frozenset[str]) -> Update:
-        """Return the locking update that sets ``names`` and gives ``reset`` their server default."""
+    def __init__(
+        self, table: Table, key: Sequence[str], read: Iterable[str], written: Iterable[str], *, sqlite: bool
+    ) -> None:
+        self.table = table
+        self.key: tuple[Column[Any], ...] = tuple(table.c[name] for name in key)
+        self.key_names = tuple(f"__key_{number}" for number in range(len(key)))
+        self.is_key: ColumnElement[bool] = and_(
+            *(
+                column == bound(column, name, sqlite=sqlite)
+                for column, name in zip(self.key, self.key_names, strict=True)
+            )
+        )
+        self.written_names = tuple(dict.fromkeys((*written, *key)))
+        """What a write gives back: what is answered, and the key for its ``Location``."""
+        self._written = tuple(answer_of(table.c[name]) for name in self.written_names)
+        self.retrieve = select(*(answer_of(table.c[name]) for name in read)).where(self.is_key)
+        self.retrieve_written = select(*self._written).where(self.is_key)
+        self.create = insert(table).returning(*self._written)
+        self.destroy = delete(table).where(self.is_key).returning(*self.key)
+        self.exists_row = select(*self.key).where(self.is_key)
+        self.version_limit = _limit(table.c.version.type, sqlite=sqlite) if "version" in table.info[KEPT] else 0
+        """Beyond every version that the column can hold: no row has such a one."""
+        self._updates: dict[tuple[frozenset[str], frozenset[str]], Update | None] = {}
+
+    def key_parameters(self, key: tuple[Any, ...]) -> dict[str, Any]:
+        """Return the parameters that name one row."""
+        return dict(zip(self.key_names, key, strict=True))
+
+    def update(self, names: frozenset[str], reset: frozenset[str]) -> Update | None:
+        """Return the update that sets ``names`` and gives ``reset`` their server default; None: nothing to set.
+
+        Where the table has a version it also checks it and moves it on.
+        """
         shape = (names, reset)
         statement = self._updates.get(shape)
-        if statement is None:
+        if statement is None and shape not in self._updates:
             if len(self._updates) >= _MOST_SHAPES:
                 self._updates.pop(next(iter(self._updates)))
             statement = self._updates[shape] = self._build_update(names, reset)
         return statement
 
-    def _build_update(self, names: frozenset[str], reset: frozenset[str]) -> Update:
+    def _build_update(self, names: frozenset[str], reset: frozenset[str]) -> Update | None:
         columns = self.table.c
-        values: dict[Any, Any] = {columns[name]: bindparam(f"v_{name}", type_=columns[name].type) for name in names}
-        values.update((columns[name], self.server_default(name)) for name in reset)
-        values[columns.version] = columns.version + literal_column("1")
-        values[columns.updated_at] = bindparam("k_now", type_=columns.updated_at.type)
-        is_current = columns.version == bindparam("k_version", type_=columns.version.type)
-        return update(self.table).where(self.is_key, is_current).values(values).returning(*self.columns)
+        values: dict[Any, Any] = {
+            columns[name]: bindparam(f"__value_{number}", type_=columns[name].type)
+            for number, name in enumerate(sorted(names))
+        }
+        defaults = ((name, self.server_default(name)) for name in reset)
+        values.update((columns[name], default) for name, default in defaults if default is not None)
+        conditions = [self.is_key]
+        kept = self.table.info[KEPT]
+        if "version" in kept:
+            current = current_version(columns.version)
+            values[columns.version] = current + literal_column("1")
+            conditions.append(current == bindparam("__version", type_=columns.version.type))
+        if "updated_at" in kept:
+            values[columns.updated_at] = bindparam("__now", type_=columns.updated_at.type)
+        if not values:
+            return None
+        return update(self.table).where(*conditions).values(values).returning(*self._written)
 
     def server_default(self, name: str) -> Any:
         """Return the SQL that gives a column its server default again."""
@@ -112,30 +149,57 @@ class Statements:
         return default
 
 
-def _within(statement: Any, plan: Plan, scope: Scope) -> Any:
+def _limit(kind: TypeEngine[Any], *, sqlite: bool) -> int:
+    wide = sqlite or isinstance(kind, BigInteger)
+    return 2**63 if wide else 2**15 if isinstance(kind, SmallInteger) else 2**31
+
+
+def answer_of(column: Column[Any]) -> ColumnElement[Any]:
+    """Return what a list or row answers for a column."""
+    is_version = column.key == "version" and "version" in column.table.info[KEPT]
+    return current_version(column).label("version") if is_version and column.nullable else column
+
+
+def current_version(column: Column[Any]) -> ColumnElement[int]:
+    """Return the version to lock by; rows that other programs wrote without one have the first."""
+    if not column.nullable:
+        return column
+    return case((column >= literal_column("1"), column), else_=literal_column("1"))
+
+
+def within(statement: Any, plan: Plan, scope: Scope) -> Any:
     """Limit a statement by id to the rows of ``scope``."""
     if scope is None:
         return statement
-    return statement.where(plan.statements.key.in_(keys_of(plan, scope)))
+    return statement.where(among(plan.statements.key, keys_of(plan, scope)))
+
+
+def among(columns: Sequence[ColumnElement[Any]], keys: Select[Any]) -> ColumnElement[bool]:
+    """Return the condition that a key is one of those a select gives."""
+    return columns[0].in_(keys) if len(columns) == 1 else tuple_(*columns).in_(keys)
 
 
 def keys_of(plan: Plan, statement: Any) -> Select[Any]:
     """Return a select of the keys that a queryset gives; its order stays where a limit depends on it."""
     if not isinstance(statement, Select):
-        return select(statement.subquery().c[plan.key])
-    keys = statement.with_only_columns(key_within(plan, statement), maintain_column_froms=True)
+        rows = statement.subquery()
+        found: Any = select(*(rows.c[name] for name in plan.key))
+        return found  # type: ignore[no-any-return]
+    keys = statement.with_only_columns(*_key_within(plan, statement), maintain_column_froms=True)
     if not (statement._has_row_limiting_clause or statement._distinct_on):
         keys = keys.order_by(None)
-    return select(keys.subquery().c[0])
+    chosen: Any = select(*keys.subquery().c)
+    return chosen  # type: ignore[no-any-return]
 
 
-def key_within(plan: Plan, statement: Select[Any]) -> Any:
+def _key_within(plan: Plan, statement: Select[Any]) -> tuple[Any, ...]:
     """Return the key as this select knows it: an aliased entity has its own."""
     for described in statement.column_descriptions:
         entity = described.get("entity")
         if entity is not None and inspect(entity).mapper.class_ is plan.endpoint:
-            return getattr(entity, plan.key)
-    return plan.statements.key
+            return tuple(getattr(entity, plan.attributes.get(name, name)) for name in plan.key)
+    table: Any = vars(plan.endpoint)["__table__"]  # of the app that mapped the class: the queryset's
+    return tuple(table.c[name] for name in plan.key)
 
 
 def checked_queryset(statement: Any) -> Any:
@@ -145,70 +209,54 @@ def checked_queryset(statement: Any) -> Any:
     raise TypeError(f"queryset returned {type(statement).__name__}; return a select")
 
 
-def narrowed(plan: Plan, statement: Any) -> Select[Any] | None:
-    """Return the queryset as a select of plain columns, or None if it selects anything else."""
-    if not isinstance(statement, Select) or statement._with_options or statement._distinct_on:
-        return None
-    described = statement.column_descriptions
-    if len(described) != 1 or described[0]["expr"] is not plan.endpoint:
-        return None
-    columns = plan.statements.columns
-    return statement.with_only_columns(*columns, maintain_column_froms=True).order_by(plan.statements.key)  # pyright: ignore[reportReturnType]
-
-
-def list_rows(connection: Connection, plan: Plan, statement: Select[Any] | None) -> list[Row]:
-    """Return every row of the list, in a total order."""
-    chosen = plan.statements.list if statement is None else statement
-    names = plan.names
-    return [dict(zip(names, row, strict=False)) for row in connection.execute(chosen).all()]
-
-
-def retrieve(connection: Connection, plan: Plan, key: Any, scope: Scope = None) -> Row:
+def retrieve(connection: Connection, plan: Plan, key: tuple[Any, ...], scope: Scope = None) -> Row:
     """Return one row; raise NotFound."""
-    statement = _within(plan.statements.retrieve, plan, scope)
-    row = connection.execute(statement, {"k_key": key}).first()
+    statement = within(plan.statements.retrieve, plan, scope)
+    row = connection.execute(statement, plan.statements.key_parameters(key)).first()
     if row is None:
         raise NotFound
-    return dict(zip(plan.names, row, strict=False))
+    return dict(zip(plan.read.names, row, strict=False))
 
 
 def create(connection: Connection, plan: Plan, values: Mapping[str, Any]) -> Row:
     """Insert a row and return it, in one statement."""
+    row = connection.execute(plan.statements.create, {**values, **kept_values(plan)}).one()
+    return dict(zip(plan.statements.written_names, row, strict=False))
+
+
+def kept_values(plan: Plan) -> Row:
+    """Return what a new row gets in the columns that we keep."""
     now = utcnow()
-    row = connection.execute(
-        plan.statements.create, {**values, "version": 1, "created_at": now, "updated_at": now}
-    ).one()
-    return dict(zip(plan.names, row, strict=False))
+    fresh = {"version": 1, "created_at": now, "updated_at": now}
+    return {name: fresh[name] for name in plan.table.info[KEPT]}
 
 
-def update_row(connection: Connection, plan: Plan, key: Any, change: Change, scope: Scope = None) -> Row:
+def update_row(connection: Connection, plan: Plan, key: tuple[Any, ...], change: Change, scope: Scope = None) -> Row:
     """Change a row if it still has the expected version, in one statement.
 
     Raises VersionConflict when somebody else wrote it, NotFound when it is gone.
     """
-    statement: Update = plan.statements.update(frozenset(change.values), change.reset)
-    parameters = {f"v_{name}": value for name, value in change.values.items()}
-    parameters.update(k_key=key, k_version=_storable(change.version), k_now=utcnow())
-    row = connection.execute(_within(statement, plan, scope), parameters).first()
+    statements = plan.statements
+    statement = statements.update(frozenset(change.values), change.reset)
+    parameters = {f"__value_{number}": change.values[name] for number, name in enumerate(sorted(change.values))}
+    parameters.update(statements.key_parameters(key))
+    if plan.versioned:
+        parameters["__version"] = change.version if change.version < statements.version_limit else 0
+    if "updated_at" in plan.table.info[KEPT]:
+        parameters["__now"] = utcnow()
+    if statement is None:
+        statement = statements.retrieve_written
+    row = connection.execute(within(statement, plan, scope), parameters).first()
     if row is not None:
-        return dict(zip(plan.names, row, strict=False))
-    seen = connection.execute(_within_exists(plan, scope), {"k_key": key}).scalar()
+        return dict(zip(statements.written_names, row, strict=False))
+    if not plan.versioned:
+        raise NotFound
+    seen = connection.execute(within(statements.exists_row, plan, scope), statements.key_parameters(key)).first()
     raise VersionConflict if seen else NotFound
 
 
-def _storable(version: int) -> int:
-    """Return a version that fits the column; what doesn't fit is no row's version."""
-    return version if version < 2**31 else 0
-
-
-def _within_exists(plan: Plan, scope: Scope) -> Any:
-    if scope is None:
-        return plan.statements.exists
-    return _within(select(plan.statements.key).where(plan.statements.is_key), plan, scope)
-
-
-def destroy(connection: Connection, plan: Plan, key: Any, scope: Scope = None) -> None:
+def destroy(connection: Connection, plan: Plan, key: tuple[Any, ...], scope: Scope = None) -> None:
     """Delete a row; raise NotFound."""
-    statement: Delete = _within(plan.statements.destroy, plan, scope)
-    if connection.execute(statement, {"k_key": key}).first() is None:
+    statement: Delete = within(plan.statements.destroy, plan, scope)
+    if connection.execute(statement, plan.statements.key_parameters(key)).first() is None:
         raise NotFound

@@ -14,14 +14,14 @@ from sqlalchemy import Connection, Select, inspect, select
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.exc import StaleDataError
 
-from lightapi.db.crud import Change, Row, Scope, key_within, keys_of
-from lightapi.db.mapping import utcnow
+from lightapi.db.crud import Change, Row, Scope, within
+from lightapi.db.mapping import KEPT, utcnow
 from lightapi.exceptions import NotFound, VersionConflict
 
 if TYPE_CHECKING:
     from lightapi.plan import Plan
 
-__all__ = ["create", "destroy", "has_listeners", "list_rows", "retrieve", "update_row"]
+__all__ = ["create", "destroy", "has_listeners", "retrieve", "session_on", "update_row", "values_of"]
 
 _MAPPER_EVENTS = (
     *("before_insert", "after_insert", "before_update", "after_update"),
@@ -48,7 +48,8 @@ def has_listeners(cls: type) -> bool:
 
 
 @contextmanager
-def _session(connection: Connection) -> Iterator[Session]:
+def session_on(connection: Connection) -> Iterator[Session]:
+    """Open a Session that joins the connection's transaction and never ends it."""
     session = Session(connection, join_transaction_mode="rollback_only", expire_on_commit=False, autoflush=True)
     try:
         yield session
@@ -57,54 +58,26 @@ def _session(connection: Connection) -> Iterator[Session]:
         session.close()
 
 
-def _values(plan: Plan, entity: Any) -> Row:
-    return {name: getattr(entity, name) for name in plan.names}
+def attribute(plan: Plan, name: str) -> str:
+    """Return the attribute of the class that holds a column."""
+    return plan.attributes.get(name, name)
 
 
-def list_rows(connection: Connection, plan: Plan, statement: Any) -> list[Row]:
-    """Return the rows of any select: entities become their fields, labels their own keys."""
-    if statement is None:
-        statement = select(plan.endpoint)
-    with _session(connection) as session:
-        result = session.execute(_ordered(plan, statement))
-        # An aliased entity has no name, and Result.keys() leaves it out.
-        described = [each["name"] for each in getattr(statement, "column_descriptions", ())]
-        names = described or list(result.keys())
-        return [_row(plan, names, row) for row in result.all()]
+def values_of(plan: Plan, entity: Any) -> Row:
+    """Return every column of an entity."""
+    return {name: getattr(entity, attribute(plan, name)) for name in plan.names}
 
 
-def _ordered(plan: Plan, statement: Any) -> Any:
-    """Put the key behind the statement's own order, where there is one row per key."""
-    if not isinstance(statement, Select) or statement._group_by_clauses or statement._distinct_on:
-        return statement
-    key = key_within(plan, statement)
-    if key is not plan.statements.key or plan.table in statement.get_final_froms():
-        return statement.order_by(key)
-    return statement
-
-
-def _row(plan: Plan, names: list[Any], row: Any) -> Row:
-    values: Row = {}
-    for name, value in zip(names, row, strict=True):
-        if isinstance(value, plan.endpoint):
-            values = {**_values(plan, value), **values}
-        else:
-            values[str(name)] = value
-    return values
-
-
-def retrieve(connection: Connection, plan: Plan, key: Any, scope: Scope = None) -> Row:
+def retrieve(connection: Connection, plan: Plan, key: tuple[Any, ...], scope: Scope = None) -> Row:
     """Return one row; raise NotFound."""
-    with _session(connection) as session:
-        return _values(plan, _find(session, plan, key, scope))
+    with session_on(connection) as session:
+        return values_of(plan, _find(session, plan, key, scope))
 
 
-def _find(session: Session, plan: Plan, key: Any, scope: Scope) -> Any:
-    column = plan.statements.key
-    statement: Select[Any] = select(plan.endpoint).where(column == key)
-    if scope is not None:
-        statement = statement.where(column.in_(keys_of(plan, scope)))
-    entity = session.execute(statement).scalar_one_or_none()
+def _find(session: Session, plan: Plan, key: tuple[Any, ...], scope: Scope) -> Any:
+    statements = plan.statements
+    statement: Select[Any] = within(select(plan.endpoint).where(statements.is_key), plan, scope)
+    entity = session.execute(statement, statements.key_parameters(key)).scalar_one_or_none()
     if entity is None:
         raise NotFound
     return entity
@@ -112,35 +85,36 @@ def _find(session: Session, plan: Plan, key: Any, scope: Scope) -> Any:
 
 def create(connection: Connection, plan: Plan, values: Mapping[str, Any]) -> Row:
     """Insert an entity and return it as the database stored it."""
-    with _session(connection) as session:
-        entity = plan.endpoint(**values)
+    with session_on(connection) as session:
+        entity = plan.endpoint(**{attribute(plan, name): value for name, value in values.items()})
         session.add(entity)
         session.flush()
         session.refresh(entity)
-        return _values(plan, entity)
+        return values_of(plan, entity)
 
 
-def update_row(connection: Connection, plan: Plan, key: Any, change: Change, scope: Scope = None) -> Row:
+def update_row(connection: Connection, plan: Plan, key: tuple[Any, ...], change: Change, scope: Scope = None) -> Row:
     """Change an entity if it still has the expected version; raise VersionConflict or NotFound."""
-    with _session(connection) as session:
+    with session_on(connection) as session:
         entity = _find(session, plan, key, scope)
-        if entity.version != change.version:
+        if plan.versioned and entity.version != change.version:
             raise VersionConflict
         for name, value in change.values.items():
-            setattr(entity, name, value)
+            setattr(entity, attribute(plan, name), value)
         for name in change.reset:
-            setattr(entity, name, plan.statements.server_default(name))
-        entity.updated_at = utcnow()
+            setattr(entity, attribute(plan, name), plan.statements.server_default(name))
+        if "updated_at" in plan.table.info[KEPT]:
+            entity.updated_at = utcnow()
         try:
             session.flush()
         except StaleDataError as error:
             raise VersionConflict from error
         session.refresh(entity)
-        return _values(plan, entity)
+        return values_of(plan, entity)
 
 
-def destroy(connection: Connection, plan: Plan, key: Any, scope: Scope = None) -> None:
+def destroy(connection: Connection, plan: Plan, key: tuple[Any, ...], scope: Scope = None) -> None:
     """Delete an entity; raise NotFound."""
-    with _session(connection) as session:
+    with session_on(connection) as session:
         session.delete(_find(session, plan, key, scope))
         session.flush()

@@ -13,11 +13,13 @@ from sqlalchemy import event
 from lightapi.db.deadline import Watch
 from lightapi.db.engine import CONNECT_TIMEOUT, Lanes, is_memory
 from lightapi.db.liveness import Peer, remember_peer
+from lightapi.db.operators import FOLD
 from lightapi.exceptions import ConfigurationError
 
 __all__ = ["connecting", "prepare_engine"]
 
 _FOREIGN_KEYS = "lightapi.foreign_keys"
+_FUNCTIONS = "lightapi.functions"
 _TIMEOUT_ARGUMENTS = {
     "psycopg": "connect_timeout",
     "psycopg_async": "connect_timeout",
@@ -62,11 +64,24 @@ def prepare_engine(lanes: Lanes, *, timeout: float, foreign_keys: bool) -> weakr
     event.listen(base, "do_connect", limit_connect)
     event.listen(base, "connect", attach, insert=True)
     if dialect.name == "sqlite":
+        event.listen(base, "checkout", _add_functions)
         if foreign_keys:
             event.listen(base, "checkout", _enforce_foreign_keys)
         if lanes.owned and not is_memory(base.url):
             event.listen(base, "connect", _use_write_ahead_log)
     return peers
+
+
+def _add_functions(connection: Any, record: Any, _proxied: Any) -> None:
+    # At checkout, as foreign keys are enforced.
+    if _FUNCTIONS not in record.info:
+        record.info[_FUNCTIONS] = True
+        connection.create_function(FOLD, 1, fold, deterministic=True)
+
+
+def fold(value: Any) -> Any:
+    """Return a text in lower case, all alphabets included; anything else as it is."""
+    return value.lower() if isinstance(value, str) else value
 
 
 def _enforce_foreign_keys(connection: Any, record: Any, _proxied: Any) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
@@ -25,17 +25,30 @@ from sqlalchemy import (
     UnicodeText,
     Uuid,
     func,
+    literal,
     text,
 )
+from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import registry
+from sqlalchemy.sql.schema import ScalarElementColumnDefault
 from sqlalchemy.types import TypeEngine
 
 from lightapi.db import types
 from lightapi.declaration import FieldSpec
 from lightapi.exceptions import ConfigurationError, nearest
 
-__all__ = ["NAMING", "is_provable", "make_table", "map_class", "utcnow"]
+__all__ = [
+    "KEPT",
+    "NAMING",
+    "column_of",
+    "ddl_default",
+    "is_provable",
+    "make_table",
+    "map_class",
+    "single_percents",
+    "utcnow",
+]
 
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -45,6 +58,10 @@ NAMING = {
     "pk": "pk_%(table_name)s",
 }
 """Every constraint has a name, so that migration tools can find it again."""
+
+
+KEPT = "lightapi.kept"
+"""Key of ``Table.info``: those of version, created_at and updated_at that we keep."""
 
 
 def utcnow() -> datetime:
@@ -89,25 +106,30 @@ def is_provable(specs: Mapping[str, FieldSpec]) -> bool:
     )
 
 
-def make_table(owner: str, name: str, specs: Mapping[str, FieldSpec], metadata: MetaData) -> Table:
+def make_table(
+    owner: str, name: str, specs: Mapping[str, FieldSpec], metadata: MetaData, schema: str | None = None
+) -> Table:
     """Create the Table of one endpoint in the app's MetaData.
 
     Raises ConfigurationError when the name is taken, or a column can't be built.
     """
-    if name in metadata.tables:
+    if (f"{schema}.{name}" if schema else name) in metadata.tables:
         raise ConfigurationError(
             f"{owner}: the table {name!r} belongs to another endpoint of this app; set Meta.table to another name"
         )
     columns: list[Column[Any]] = [Column("id", Integer, primary_key=True, autoincrement=True)]
-    columns.extend(_column(owner, spec) for spec in specs.values())
+    columns.extend(column_of(owner, spec) for spec in specs.values())
     columns.append(Column("version", Integer, nullable=False, default=1, server_default=text("1")))
     now = func.current_timestamp()
     columns.append(Column("created_at", types.UTCDateTime, default=utcnow, server_default=now))
     columns.append(Column("updated_at", types.UTCDateTime, default=utcnow, onupdate=utcnow, server_default=now))
-    return Table(name, metadata, *columns)
+    table = Table(name, metadata, *columns, schema=schema)
+    table.info[KEPT] = ("version", "created_at", "updated_at")
+    return table
 
 
-def _column(owner: str, spec: FieldSpec) -> Column[Any]:
+def column_of(owner: str, spec: FieldSpec) -> Column[Any]:
+    """Return the column of a declared field; raise ConfigurationError naming it."""
     options = spec.options
     keys = [ForeignKey(options["foreign_key"])] if "foreign_key" in options else []
     kind = spec.storage.sa_type or _TYPES[spec.storage.kind](spec)
@@ -126,9 +148,38 @@ def _column(owner: str, spec: FieldSpec) -> Column[Any]:
         raise ConfigurationError(f"{owner}.{spec.name}: {error}") from error
 
 
-def map_class(cls: type, table: Table, mapper_registry: registry) -> None:
-    """Map ``cls`` onto its table; the version column also guards ORM flushes."""
-    mapper_registry.map_imperatively(cls, table, version_id_col=table.c.version)
+def ddl_default(column: Column[Any], dialect: Dialect) -> str | None:
+    """Return the SQL with which the database can fill the column of rows that are there already."""
+    given: Any = getattr(column.server_default, "arg", None)
+    if given is None and isinstance(column.default, ScalarElementColumnDefault):
+        given = literal(column.default.arg, column.type)
+    if given is None or isinstance(given, str):
+        return None if given is None else "'" + given.replace("'", "''") + "'"
+    try:
+        return single_percents(str(given.compile(dialect=dialect, compile_kwargs={"literal_binds": True})), dialect)
+    except (SQLAlchemyError, NotImplementedError):
+        return None
+
+
+def single_percents(statement: str, dialect: Dialect) -> str:
+    """Return compiled SQL as it is sent without parameters: with them, some drivers want percent signs doubled."""
+    return statement.replace("%%", "%") if dialect.paramstyle in ("format", "pyformat") else statement
+
+
+def map_class(
+    cls: type, table: Table, mapper_registry: registry, key: Sequence[str], attributes: Mapping[str, str]
+) -> None:
+    """Map ``cls`` onto its table; the version column also guards ORM flushes.
+
+    ``attributes`` are the columns whose attribute has another name.
+    """
+    mapper_registry.map_imperatively(
+        cls,
+        table,
+        version_id_col=table.c.version if "version" in table.info[KEPT] else None,
+        primary_key=[table.c[name] for name in key],
+        properties={attribute: table.c[name] for name, attribute in attributes.items()},
+    )
 
 
 def check_foreign_keys(table: Table, owners: Mapping[str, str]) -> list[str]:
@@ -145,7 +196,7 @@ def check_foreign_keys(table: Table, owners: Mapping[str, str]) -> list[str]:
         elif column not in other.c:
             names = list(other.c.keys())
             raise ConfigurationError(
-                f"{owners[table.name]}.{key.parent.name}: foreign_key={key.target_fullname!r}: "
+                f"{owners[table.key]}.{key.parent.name}: foreign_key={key.target_fullname!r}: "
                 f"the table {target!r} has no column {column!r}{nearest(column, names)}"
             )
     return missing

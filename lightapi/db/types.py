@@ -14,7 +14,7 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from lightapi.exceptions import InvalidInput
-from lightapi.fields import canonical_decimal
+from lightapi.fields import SQLITE_DIGITS, canonical_decimal, fits_sqlite, sqlite_number
 
 __all__ = ["Duration", "EnumValue", "ExactNumeric", "JSONDocument", "Text", "UTCDateTime", "check_sqlite_decimals"]
 
@@ -76,7 +76,7 @@ class ExactNumeric(TypeDecorator[Decimal]):
         """Hand the database a value that it can give back unchanged."""
         if value is None or dialect.name != "sqlite":
             return value
-        stored = _as_sqlite_number(value)
+        stored = sqlite_number(value)
         if stored is None:
             raise too_precise(())
         return stored
@@ -89,27 +89,17 @@ class ExactNumeric(TypeDecorator[Decimal]):
         return canonical_decimal(number, self.scale)
 
 
-def _as_sqlite_number(value: Any) -> int | float | None:
-    """Return the number that SQLite gives back unchanged, None where it has none."""
-    number = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
-    if number == number.to_integral_value() and abs(number) < 2**63:
-        return int(number)
-    stored = float(number)
-    return stored if Decimal(repr(stored)) == number else None
-
-
 def check_sqlite_decimals(values: Mapping[str, Any], names: Iterable[str]) -> None:
     """Refuse Decimals that SQLite would round, naming the field; raise InvalidInput."""
     for name in names:
         value = values.get(name)
-        if value is not None and _as_sqlite_number(value) is None:
+        if value is not None and not fits_sqlite(value):
             raise too_precise((name,))
 
 
 def too_precise(location: tuple[str, ...]) -> InvalidInput:
     """Return the refusal of a Decimal with more digits than SQLite keeps."""
-    message = "Decimal input should have no more digits than SQLite can store"
-    return InvalidInput([{"type": "decimal_max_digits", "loc": [*location], "msg": message}])
+    return InvalidInput([{"type": "decimal_max_digits", "loc": [*location], "msg": SQLITE_DIGITS}])
 
 
 class _RawNumeric(Numeric[Any]):

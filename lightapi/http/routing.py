@@ -14,14 +14,21 @@ class Routes:
     def __init__(self) -> None:
         self._collections: dict[str, Route] = {}
         self._items: dict[str, Route] = {}
+        self._deep: list[str] = []
 
-    def add(self, path: str, collection: Route, item: Route | None = None) -> None:
-        """Register a path as ``checked_path`` returned it; raise ConfigurationError when taken."""
+    def add(self, path: str, collection: Route, item: Route | None = None, *, deep: bool = False) -> None:
+        """Register a path as ``checked_path`` returned it; raise ConfigurationError when taken.
+
+        ``deep`` says that ids may hold slashes; a path that is registered itself goes before such an id.
+        """
         if path in self._collections:
             raise ConfigurationError(f"route {path or '/'!r} is registered twice")
         self._collections[path] = collection
         if item is not None and item.verbs:
             self._items[path] = item
+            if deep:
+                self._deep.append(path)
+                self._deep.sort(key=len, reverse=True)
 
     def __contains__(self, path: str) -> bool:
         return path in self._collections
@@ -37,9 +44,12 @@ class Routes:
             return route, None
         head, _, key = path.rpartition("/")
         route = self._items.get(head)
-        if route is None or not key:
-            return None
-        return route, key
+        if route is not None:
+            return (route, key) if key else None
+        for head in self._deep:
+            if path.startswith(f"{head}/") and len(path) > len(head) + 1:
+                return self._items[head], path[len(head) + 1 :]
+        return None
 
 
 _FORBIDDEN = "?#{}%\\ "

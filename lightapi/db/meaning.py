@@ -1,0 +1,160 @@
+"""What the column types of a database's own tables are to an API: Python's type, and ours for the column."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Any, Literal, NamedTuple
+from uuid import UUID
+
+import annotated_types
+from sqlalchemy import (
+    ARRAY,
+    JSON,
+    REAL,
+    BigInteger,
+    Boolean,
+    Date,
+    DateTime,
+    Enum,
+    Float,
+    Integer,
+    LargeBinary,
+    Numeric,
+    SmallInteger,
+    String,
+    Time,
+    Uuid,
+)
+from sqlalchemy.sql.sqltypes import _AbstractInterval
+from sqlalchemy.types import NullType, TypeDecorator, TypeEngine
+
+from lightapi.db.binds import Raw
+from lightapi.db.legacy import (
+    AnyBoolean,
+    AnyDate,
+    AnyDocument,
+    AnyMoment,
+    AnyNumeric,
+    AnyTime,
+    NaiveMoment,
+    Single,
+    TextForm,
+)
+from lightapi.db.types import ExactNumeric, UTCDateTime
+
+__all__ = ["Meaning", "contradict", "meaning_of"]
+
+
+class Meaning(NamedTuple):
+    """One column type, decided."""
+
+    kind: str
+    """As in ``Storage``; ``opaque`` is text that nothing can be compared with."""
+    python: Any
+    type: TypeEngine[Any]
+    """The type of our Column."""
+    constraints: tuple[Any, ...] = ()
+    bounds: TypeEngine[Any] | None = None
+    """An integer type that tells how many bits there are."""
+    readable_only: bool = False
+    """True for a type that we can't write."""
+
+
+def meaning_of(real: TypeEngine[Any], *, sqlite: bool) -> Meaning:
+    """Return what a reflected type means."""
+    real = getattr(real, "data_type", real)  # PostgreSQL's domains
+    if isinstance(real, NullType):
+        return _untyped() if sqlite else Meaning("opaque", str, TextForm(String()), readable_only=True)
+    for kinds, meaning in _MEANINGS:
+        if isinstance(real, kinds):
+            found = meaning(real, sqlite)
+            if found is not None:
+                return found
+    return Meaning("opaque", str, TextForm(real))
+
+
+def _untyped() -> Meaning:
+    """Return a SQLite column that was declared without a type: any single value."""
+    return Meaning("custom", int | float | str, Raw())
+
+
+def _enum(real: Any, sqlite: bool) -> Meaning:  # noqa: FBT001  one signature for all
+    literal: Any = Literal
+    return Meaning("literal", literal[tuple(real.enums)], real) if real.enums else Meaning("str", str, real)
+
+
+def _integer(real: Any, sqlite: bool) -> Meaning:  # noqa: FBT001
+    wide = sqlite or isinstance(real, BigInteger)
+    bounds = BigInteger() if wide else SmallInteger() if isinstance(real, SmallInteger) else None
+    return Meaning("int", int, real, bounds=bounds)
+
+
+def _numeric(real: Any, sqlite: bool) -> Meaning:  # noqa: FBT001
+    kind = AnyNumeric if sqlite else ExactNumeric
+    return Meaning("decimal", Decimal, kind(real.precision, real.scale))
+
+
+def _moment(real: Any, sqlite: bool) -> Meaning:  # noqa: FBT001
+    if sqlite:
+        return Meaning("datetime", datetime, AnyMoment())
+    return Meaning("datetime", datetime, UTCDateTime() if real.timezone else NaiveMoment())
+
+
+def _time(real: Any, sqlite: bool) -> Meaning | None:  # noqa: FBT001
+    if real.timezone and not sqlite:
+        return None
+    return Meaning("time", time, AnyTime() if sqlite else real)
+
+
+def _document(real: Any, sqlite: bool) -> Meaning:  # noqa: FBT001
+    return Meaning("json", Any, AnyDocument() if sqlite else type(real)(none_as_null=True))
+
+
+def _array(real: Any, sqlite: bool) -> Meaning:  # noqa: FBT001
+    inner = meaning_of(real.item_type, sqlite=sqlite)
+    return Meaning("json", list[inner.python], real)  # type: ignore[name-defined]  # a value here
+
+
+def _text(real: Any, sqlite: bool) -> Meaning:  # noqa: FBT001
+    limits = (annotated_types.MaxLen(real.length),) if real.length else ()
+    return Meaning("str", str, real, limits)
+
+
+_MEANINGS: tuple[tuple[type[TypeEngine[Any]], Callable[[Any, bool], Meaning | None]], ...] = (
+    (Boolean, lambda real, sqlite: Meaning("bool", bool, AnyBoolean() if sqlite else real)),
+    (Enum, _enum),
+    (Uuid, lambda real, sqlite: Meaning("uuid", UUID, real)),
+    (Integer, _integer),
+    (REAL, lambda real, sqlite: Meaning("float", float, real if sqlite else Single())),
+    (Float, lambda real, sqlite: Meaning("float", float, real)),
+    (Numeric, _numeric),
+    (DateTime, _moment),
+    (Date, lambda real, sqlite: Meaning("date", date, AnyDate() if sqlite else real)),
+    (Time, _time),
+    (_AbstractInterval, lambda real, sqlite: Meaning("timedelta", timedelta, real)),
+    (LargeBinary, lambda real, sqlite: Meaning("bytes", bytes, real)),
+    (JSON, _document),
+    (ARRAY, _array),
+    (String, _text),
+)
+"""In this order: the first that fits decides."""
+
+
+def contradict(declared: TypeEngine[Any], real: TypeEngine[Any], *, sqlite: bool) -> bool:
+    """Tell whether a declared type can't be kept in a column of the database; lengths do not count."""
+    real = getattr(real, "data_type", real)
+    wanted, found = _affinity(declared), _affinity(real)
+    if NullType in (wanted, found) or issubclass(found, wanted) or issubclass(wanted, found):
+        return False
+    return not (sqlite and (wanted, found) in _SAME_ON_SQLITE)
+
+
+_SAME_ON_SQLITE = {(Boolean, Integer), *((kind, String) for kind in (JSON, DateTime, Date, Time, Uuid))}
+
+
+def _affinity(kind: TypeEngine[Any]) -> type[TypeEngine[Any]]:
+    while isinstance(kind, TypeDecorator):
+        kind = kind.impl_instance
+    return kind._type_affinity or NullType
