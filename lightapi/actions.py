@@ -64,6 +64,7 @@ def listing(plan: Plan, request: Request, statement: Any = None) -> Operation:
     if statement is not None:
         answered = plan.names if plan.listened else plan.read.names
         lists = lists.over(queryset_source(plan, statement, answered, sqlite=lists.sqlite))
+        lists.check(asked)
     if plan.pagination is None:
         return Operation(_whole(plan, lists, asked))
     page = page_asked(plan.pagination, query, plan.cursor_scope)
@@ -113,6 +114,8 @@ def _sought(plan: Plan, lists: Lists, asked: Asked, page: Page, links: Links) ->
     pagination, cursor = plan.pagination, page.cursor
     assert pagination is not None
     ordering = asked.ordering if cursor is None else cursor.ordering
+    if any(name not in lists.source.columns for name, _ in ordering):  # a cursor may be older than the table
+        raise invalid_cursor()
     order = Cursor(ordering, (), own_order="" if ordering else lists.source.own_order())
     terms = lists.terms(ordering)
     place = None

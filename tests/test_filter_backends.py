@@ -41,6 +41,9 @@ class Waiting(Cheap):
         return super().filter_queryset(request, queryset, view)
 
 
+BACKENDS = ["class", "instance", "async class", "async instance", "duck"]
+
+
 class DuckTyped:
     """A subclass of nothing."""
 
@@ -49,7 +52,7 @@ class DuckTyped:
 
 
 @pytest.mark.engines("sqlite-sync", "postgres-async")
-@pytest.mark.parametrize("backend", [Cheap, Cheap(10), Waiting, Waiting(10), DuckTyped], ids=repr)
+@pytest.mark.parametrize("backend", [Cheap, Cheap(10), Waiting, Waiting(10), DuckTyped], ids=BACKENDS)
 def test_a_backend_of_ones_own_narrows_the_list(api: Api, backend: Any) -> None:
     client = serving(api, backends=[FieldFilter, backend, OrderingFilter], fields=["stock"], ordering=["stock"])
 
@@ -180,3 +183,18 @@ def test_filters_act_after_the_limit_of_the_queryset(api: Api, backends: Any) ->
     client = serving(api, lambda model: select(model).order_by(model.id).limit(1), backends=backends, fields=["stock"])
 
     assert [ids(client, query) for query in ("stock=5", "stock=7")] == [[1], []]
+
+
+@pytest.mark.hosts("asgi")
+@pytest.mark.parametrize("query", ["stock=5", "ordering=stock", "search=x"])
+def test_what_a_queryset_does_not_select_is_not_filtered_by(api: Api, query: str) -> None:
+    client = serving(
+        api,
+        lambda model: select(model.id, model.price),
+        fields=["stock", "price"],
+        search=["note"],
+        ordering=["stock", "price"],
+    )
+
+    assert client.get(f"/things?{query}").status_code == 422
+    assert [row["id"] for row in client.get("/things?price=10&ordering=price").json()["results"]] == [2]

@@ -27,6 +27,7 @@ from lightapi.db.entities import session_on, values_of
 from lightapi.db.keyset import Place, Term, after, default_nulls_first, ordered
 from lightapi.db.operators import condition, parameters_of, search_condition, search_parameter
 from lightapi.db.sources import Source
+from lightapi.exceptions import InvalidInput
 
 if TYPE_CHECKING:
     from lightapi.filters import Asked
@@ -99,6 +100,16 @@ class Lists:
                 self._listings.pop(next(iter(self._listings)))
             found = self._listings[wanted] = self._build(wanted)
         return found
+
+    def check(self, asked: Asked) -> None:
+        """Raise InvalidInput for a column that a queryset does not select: nothing can be filtered or ordered by it."""
+        used = {name: f"{name}__{operator}" for name, operator in asked.filters}
+        used.update((name, "ordering") for name, _ in asked.ordering)
+        used.update((name, "search") for name in self._searched if asked.search)
+        lacking = [parameter for name, parameter in used.items() if name not in self.source.columns]
+        if lacking:
+            message = "The rows of this list do not have the column"
+            raise InvalidInput([{"type": "no_column", "loc": ["query", name], "msg": message} for name in lacking])
 
     def parameters(self, asked: Asked) -> dict[str, Any]:
         """Return the parameters of what was asked."""
