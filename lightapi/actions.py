@@ -14,6 +14,7 @@ from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import Response
 
+from lightapi.config import Pagination
 from lightapi.cursors import Cursor, invalid_cursor
 from lightapi.db import crud, entities
 from lightapi.db.entities import values_of
@@ -98,6 +99,7 @@ def _cut(plan: Plan, lists: Lists, asked: Asked, page: Page, links: Links) -> Wo
     pagination = plan.pagination
     assert pagination is not None
     wanted = Wanted(asked.filters, bool(asked.search), asked.ordering, "offset", counted=_COUNTS[pagination.count])
+    wanted = wanted._replace(limit=_usual(pagination, page))
 
     def work(connection: Connection) -> JSONBytes:
         parameters = {**lists.parameters(asked), "__limit": page.size + 1, "__offset": page.offset}
@@ -127,7 +129,7 @@ def _sought(plan: Plan, lists: Lists, asked: Asked, page: Page, links: Links) ->
         nulls = tuple(value is None for value in cursor.values)
         place = Place(nulls, cursor.backwards, cursor.inclusive)
         values = {place_parameter(n): value for n, value in enumerate(cursor.values) if value is not None}
-    wanted = Wanted(asked.filters, bool(asked.search), ordering, "seek", place)
+    wanted = Wanted(asked.filters, bool(asked.search), ordering, "seek", place, limit=_usual(pagination, page))
 
     def work(connection: Connection) -> JSONBytes:
         parameters = {**lists.parameters(asked), **values, "__limit": page.size + 1}
@@ -141,6 +143,11 @@ def _sought(plan: Plan, lists: Lists, asked: Asked, page: Page, links: Links) ->
         return _page(plan, lists, rows, around)
 
     return work
+
+
+def _usual(pagination: Pagination, page: Page) -> int:
+    """Return the rows to fetch where the page is as large as declared; 0: the client asked for another size."""
+    return page.size + 1 if page.size == pagination.page_size else 0
 
 
 def _page(plan: Plan, lists: Lists, rows: list[dict[str, Any]], around: Around) -> JSONBytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timezone
 from decimal import Decimal
@@ -146,6 +147,7 @@ class Lists:
     def __init__(self, paged: Client, whole: Client, engine: Engine) -> None:
         self._clients = (paged, whole)
         self._engine = engine
+        self._ids = itertools.count(1)
         self.sqlite = engine.dialect.name == "sqlite"
         with engine.begin() as connection:
             connection.execute(insert(self._table("owners")), [{"name": n, "version": 1} for n in ("b", None, "a")])
@@ -157,13 +159,16 @@ class Lists:
         """Let these be all the rows of a table."""
         with self._engine.begin() as connection:
             connection.execute(delete(self._table(name)))
+        self._ids = itertools.count(1)
         self.add(name, rows)
 
     def add(self, name: str, rows: Sequence[Row]) -> None:
         """Insert rows."""
         if rows:
             with self._engine.begin() as connection:
-                connection.execute(insert(self._table(name)), [{**row, "version": 1} for row in rows])
+                # With ids of their own: SQLite gives a new row the id of the last one that went.
+                fresh = [{**row, "id": next(self._ids), "version": 1} for row in rows]
+                connection.execute(insert(self._table(name)), fresh)
 
     def remove(self, name: str, keys: Iterable[int]) -> None:
         """Delete rows."""

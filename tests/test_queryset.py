@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Optional
 
 import pytest
-from sqlalchemy import desc, select
+from sqlalchemy import desc, select, text
 from sqlalchemy.orm import aliased
 from starlette.requests import Request
 
@@ -108,6 +108,7 @@ SHAPES: dict[str, Any] = {
     "table": lambda model: select(model.__table__).where(model.__table__.c.title != "b"),
     "ordered": lambda model: select(model).order_by(desc(model.title)),
     "tied": lambda model: select(model).order_by(model.writer_id),
+    "in words": lambda model: select(model).from_statement(text("SELECT * FROM texts ORDER BY title DESC")),
     "limited": lambda model: select(model).order_by(model.title).limit(2),
 }
 
@@ -120,6 +121,7 @@ EXPECTED = {
     "table": ["c", "a"],
     "ordered": ["c", "b", "a"],
     "tied": ["c", "b", "a"],
+    "in words": ["c", "b", "a"],
     "limited": ["a", "b"],
 }
 

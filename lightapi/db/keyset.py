@@ -58,8 +58,9 @@ def after(terms: Sequence[Term], place: Place, *, sqlite: bool) -> list[list[Col
 
     A single OR of them would read an index from its start.
     """
-    directions = {term.descending for term in terms}
-    if len(directions) == 1 and not any(place.nulls):
+    same_direction = len({term.descending for term in terms}) == 1
+    # SQLite's row values use no more of an index than what stands before its INTEGER PRIMARY KEY.
+    if same_direction and not any(place.nulls) and (len(terms) == 1 or not sqlite):
         return [[_row_comparison(terms, place, sqlite=sqlite)], *_later_nulls(terms, place, sqlite=sqlite)]
     parts = []
     for number in range(len(terms) - 1, -1, -1):

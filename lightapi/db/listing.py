@@ -52,6 +52,11 @@ class Wanted(NamedTuple):
     style: Literal["all", "offset", "seek"] = "all"
     place: Place | None = None
     counted: Counted = ""
+    limit: int = 0
+    """Rows, written into the statement; 0: a parameter says how many.
+
+    A number lets PostgreSQL see that one plan does for all values, and plan a statement once.
+    """
 
 
 class Listing(NamedTuple):
@@ -141,9 +146,9 @@ class Lists:
         if wanted.place is None:
             if counting is not None:
                 columns["__count"] = counting.scalar_subquery()
-            statement = self._from_start(wanted.style, terms, conditions, columns)
+            statement = self._from_start(wanted, terms, conditions, columns)
         else:
-            statement = self._seek(wanted.place, terms, conditions, columns)
+            statement = self._seek(wanted, terms, conditions, columns)
         answers = self.source.answers
         labels = tuple(label for label in columns if label not in answers)
         places = len(terms) if wanted.style == "seek" else 0
@@ -156,13 +161,13 @@ class Lists:
         return {**self.source.answers, **extras, **places}
 
     def _from_start(
-        self, style: str, terms: Sequence[Term], conditions: list[ColumnElement[bool]], columns: Columns
+        self, wanted: Wanted, terms: Sequence[Term], conditions: list[ColumnElement[bool]], columns: Columns
     ) -> Select[Any]:
         statement = select(*_labelled(columns)).select_from(self.source.from_).where(*conditions)
         statement = statement.order_by(*ordered(terms, backwards=False, sqlite=self.sqlite))
-        if style != "all":
-            statement = statement.limit(_LIMIT)
-        return statement.offset(_OFFSET) if style == "offset" else statement
+        if wanted.style != "all":
+            statement = statement.limit(_limit(wanted))
+        return statement.offset(_OFFSET) if wanted.style == "offset" else statement
 
     def _conditions(self, wanted: Wanted) -> list[ColumnElement[bool]]:
         columns = self.source.columns
@@ -175,24 +180,25 @@ class Lists:
         return conditions
 
     def _seek(
-        self, place: Place, terms: Sequence[Term], conditions: list[ColumnElement[bool]], columns: Columns
-    ) -> Select[Any]:
+        self, wanted: Wanted, terms: Sequence[Term], conditions: list[ColumnElement[bool]], columns: Columns
+    ) -> Any:
         """Return the rows after a place: one range, or several whose first rows are merged."""
+        place, limit = wanted.place or Place(()), _limit(wanted)
         order = ordered(terms, backwards=place.backwards, sqlite=self.sqlite)
         parts = [
             select(*_labelled(columns))
             .select_from(self.source.from_)
             .where(*conditions, *part)
             .order_by(*order)
-            .limit(_LIMIT)
+            .limit(limit)
             for part in after(terms, place, sqlite=self.sqlite) or [[literal_column("1") == literal_column("0")]]
         ]
         if len(parts) == 1:
             return parts[0]
-        merged = union_all(*(select(*part.subquery().c) for part in parts)).subquery()
-        again = [term._replace(column=merged.c[_at(number)]) for number, term in enumerate(terms)]
-        order = ordered(again, backwards=place.backwards, sqlite=self.sqlite)
-        return select(*merged.c).order_by(*order).limit(_LIMIT)
+        # SQLite wants a part with a limit to be a subquery; PostgreSQL plans it faster without.
+        merged = union_all(*((select(*part.subquery().c) for part in parts) if self.sqlite else parts))
+        again = [term._replace(column=merged.selected_columns[_at(number)]) for number, term in enumerate(terms)]
+        return merged.order_by(*ordered(again, backwards=place.backwards, sqlite=self.sqlite)).limit(limit)
 
     def _counting(self, count: Counted, conditions: list[ColumnElement[bool]]) -> Select[Any] | None:
         if not count:
@@ -215,6 +221,10 @@ Parameters = Mapping[str, Any]
 
 _LIMIT = bindparam("__limit", type_=BigInteger())
 _OFFSET = bindparam("__offset", type_=BigInteger())
+
+
+def _limit(wanted: Wanted) -> ColumnElement[int]:
+    return literal_column(str(wanted.limit), BigInteger()) if wanted.limit else _LIMIT
 
 
 def _at(number: int) -> str:

@@ -98,10 +98,9 @@ def point_out_orderings(connection: Connection, plan: Plan) -> None:
     if lacking:
         logger.warning(
             "%s: no index of table %r begins with %s: every page ordered by it sorts the whole table; "
-            "an index on (%s, %s) serves it",
+            "an index on (%s, %s) serves it, and one on (%s DESC, %s) serves it descending",
             plan.endpoint.__name__,
             table.key,
             ", ".join(map(repr, lacking)),
-            lacking[0],
-            ", ".join(plan.key),
+            *(lacking[0], ", ".join(plan.key)) * 2,
         )

@@ -41,7 +41,8 @@ class Source:
 
     def own_order(self) -> str:
         """Return a short name of the queryset's own order, so that a place in it is not taken for one in another."""
-        text = ", ".join(map(str, self.clauses))
+        compiled = [clause.compile() for clause in self.clauses]
+        text = ", ".join(f"{each} {each.params}" for each in compiled)
         return hashlib.sha256(text.encode()).hexdigest()[:8] if text else ""
 
     def may_be_null(self, column: ColumnElement[Any]) -> bool:
@@ -71,7 +72,7 @@ def queryset_source(plan: Plan, statement: Any, answered: Iterable[str], *, sqli
     if isinstance(statement, FromStatement):
         statement = statement.element
     if isinstance(statement, TextClause):
-        statement = statement.columns(**{str(column.key): column.type for column in plan.table.c})
+        statement = _in_text_order(statement.columns(**{str(column.key): column.type for column in plan.table.c}))
     if isinstance(statement, Select):
         rows, extras, order = _selected(plan, statement, sqlite=sqlite)
     else:
@@ -92,6 +93,14 @@ def queryset_source(plan: Plan, statement: Any, answered: Iterable[str], *, sqli
         clauses=tuple(getattr(statement, "_order_by_clauses", ())),
         key=key,
     )
+
+
+def _in_text_order(statement: Any) -> Select[Any]:
+    """Return the rows of a statement in words, in its own order, which nothing can be read off."""
+    rows = statement.subquery()
+    by_position: Any = func.row_number().over()
+    ordered_rows: Any = select(*rows.c).order_by(by_position)
+    return ordered_rows  # type: ignore[no-any-return]
 
 
 def filterable(plan: Plan, statement: Any, *, sqlite: bool) -> tuple[Select[Any], Mapping[str, Any]]:
