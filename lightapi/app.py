@@ -26,7 +26,7 @@ from lightapi.adapters.bridge import Bridge, refuse
 from lightapi.adapters.environ import Environ, StartResponse
 from lightapi.adapters.loop import gevent_patched
 from lightapi.adapters.wsgi import WSGIApp
-from lightapi.config import Pagination
+from lightapi.config import Pagination, explained
 from lightapi.db.entities import has_listeners
 from lightapi.db.mapping import NAMING
 from lightapi.db.store import Store, open_store
@@ -48,6 +48,7 @@ __all__ = ["LightApi"]
 logger = logging.getLogger("lightapi")
 
 
+@explained
 class LightApi:
     """An API over one database.
 

@@ -2,17 +2,40 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeVar
 
 from lightapi.exceptions import ConfigurationError, nearest
 
-__all__ = ["VERBS", "Authentication", "Filtering", "MetaOptions", "Pagination", "Serializer"]
+__all__ = ["VERBS", "Authentication", "Filtering", "MetaOptions", "Pagination", "Serializer", "explained"]
 
 VERBS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
+Options = TypeVar("Options", bound=type)
+
+
+def explained(cls: Options) -> Options:
+    """Make an unknown argument of a class a ConfigurationError that names the known ones."""
+    create: Any = vars(cls)["__init__"]
+    known = [name for name in inspect.signature(create).parameters if name != "self"]
+
+    @functools.wraps(create)
+    def init(self: Any, *args: Any, **kwargs: Any) -> None:
+        for name in kwargs:
+            if name not in known:
+                hint = nearest(name, known)
+                raise ConfigurationError(f"{cls.__name__}: unknown option {name!r}; allowed: {', '.join(known)}{hint}")
+        create(self, *args, **kwargs)
+
+    setattr(cls, "__init__", init)  # noqa: B010  a type checker takes it for an instance's
+    return cls
+
+
+@explained
 @dataclass(frozen=True)
 class Authentication:
     """Say who may call an endpoint: a backend that names the user, a permission that decides."""
@@ -46,6 +69,7 @@ def _require_method(value: Any, name: str, where: str, arguments: str = "request
         raise ConfigurationError(f"{where}: {value!r} has no method {name}({arguments})")
 
 
+@explained
 class Serializer:
     """Say which fields answers show: ``fields`` always, or ``read`` for GET and ``write`` for other verbs.
 
@@ -78,7 +102,7 @@ class Serializer:
         return f"{type(self).__name__}(read={self.shown_by_read}, write={self.shown_by_write})"
 
 
-def names_in(where: str, given: Any) -> tuple[str, ...] | None:
+def names_in(where: str, given: Any, kind: str = "field names") -> tuple[str, ...] | None:
     """Return a list of different names as a tuple, None for None; raise ConfigurationError for anything else."""
     if given is None:
         return None
@@ -87,9 +111,10 @@ def names_in(where: str, given: Any) -> tuple[str, ...] | None:
         if not doubled:
             return tuple(given)
         raise ConfigurationError(f"{where}: {doubled[0]!r} is named twice")
-    raise ConfigurationError(f"{where}: {given!r} given; allowed: a list of field names")
+    raise ConfigurationError(f"{where}: {given!r} given; allowed: a list of {kind}, at least one")
 
 
+@explained
 @dataclass(frozen=True)
 class Filtering:
     """Say what the query string of a list may ask for."""
@@ -118,21 +143,37 @@ class Filtering:
             names_in(f"Filtering({name}=...)", value or None)
         if isinstance(self.fields, Mapping):
             for field_name, operators in self.fields.items():
-                names_in(f"Filtering(fields={{{field_name!r}: ...}})", operators or ())
+                names_in(f"Filtering(fields={{{field_name!r}: ...}})", operators or (), "operators")
         else:
             names_in("Filtering(fields=...)", self.fields or None)
         if self.backends is not None and not isinstance(self.backends, (list, tuple)):
             raise ConfigurationError(f"Filtering(backends=...): {self.backends!r} given; allowed: a list of classes")
         for backend in self.backends or ():
-            _require_method(backend, "filter_queryset", "Filtering(backends=...)", "request, queryset, view")
+            _check_backend(backend)
         if not isinstance(self.strict, bool):
             raise ConfigurationError(f"Filtering(strict=...): {self.strict!r} given; allowed: True or False")
+
+
+def _check_backend(backend: Any) -> None:
+    where = "Filtering(backends=...)"
+    _require_method(backend, "filter_queryset", where, "request, queryset, view")
+    arguments = (None,) * (4 if isinstance(backend, type) else 3)
+    try:
+        inspect.signature(backend.filter_queryset).bind(*arguments)
+    except TypeError as error:
+        raise ConfigurationError(
+            f"{where}: {backend!r}: can't be called as filter_queryset(request, queryset, view): {error}"
+        ) from None
+    if backend.filter_queryset.__qualname__ == "BaseFilter.filter_queryset":
+        raise ConfigurationError(f"{where}: {backend!r} has no filter_queryset(request, queryset, view) of its own")
+    names_in(f"{where}: {backend!r}.parameters", getattr(backend, "parameters", None) or None, "query parameters")
 
 
 STYLES = ("page_number", "cursor", "limit_offset")
 COUNTS = (True, "capped", "estimate", False)
 
 
+@explained
 @dataclass(frozen=True)
 class Pagination:
     """Say how a list is cut into pages."""
@@ -161,7 +202,9 @@ class Pagination:
             if name == "max_page_size" and size is None:
                 continue
             if type(size) is not int or not 1 <= size <= MOST_ROWS:
-                raise ConfigurationError(f"Pagination({name}=...): {size!r} given; allowed: 1 to {MOST_ROWS}")
+                raise ConfigurationError(
+                    f"Pagination({name}=...): {size!r} given; allowed: a whole number, 1 to {MOST_ROWS}"
+                )
         if self.max_page_size is not None and self.max_page_size < self.page_size:
             raise ConfigurationError(
                 f"Pagination(max_page_size={self.max_page_size}) is less than page_size={self.page_size}"
@@ -254,7 +297,7 @@ def _check_option(owner: str, name: str, value: Any) -> None:
     if name in ("table", "schema") and not (isinstance(value, str) and value):
         raise ConfigurationError(f"{where}: {value!r} given; allowed: a {name} name")
     if name == "primary_key" and not isinstance(value, str):
-        names_in(where, value)
+        names_in(where, value, "column names, or one name")
     if name in _INSTANCES:
         kind, allowed = _INSTANCES[name]
         is_class = name == "serializer" and isinstance(value, type) and issubclass(value, kind)

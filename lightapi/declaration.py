@@ -99,6 +99,7 @@ def column_spec(
     python: Any,
     constraints: tuple[Any, ...],
     bounds: Any,
+    places: int | None,
     nullable: bool,
     has_default: bool,
 ) -> FieldSpec:
@@ -106,7 +107,9 @@ def column_spec(
 
     It is required unless it may be NULL or the database has a default for it.
     """
-    details = {"sa_type": bounds} if bounds is not None else {}
+    details: dict[str, Any] = {"sa_type": bounds} if bounds is not None else {}
+    if places is not None:
+        details["decimal_places"] = places
     if kind in _UNDECLARABLE:
         storage = Storage(kind=kind, python=python, nullable=nullable, checks=checks_of(kind))
     else:

@@ -257,7 +257,8 @@ def _listed(endpoint: RestEndpoint, call: Call) -> Any:
     for backend in call.plan.filters.custom:
         base = endpoint.queryset(call.request) if statement is None else statement
         result = backend.filter_queryset(call.request, base, endpoint)
-        statement = checked_queryset(call.wait(result) if inspect.isawaitable(result) else result)
+        result = call.wait(result) if inspect.isawaitable(result) else result
+        statement = checked_queryset(result, f"{type(backend).__name__}.filter_queryset")
     return statement
 
 
@@ -267,7 +268,8 @@ async def _awaited_listed(endpoint: RestEndpoint, call: Call) -> Any:
     for backend in call.plan.filters.custom:
         base = endpoint.queryset(call.request) if statement is None else statement
         result = backend.filter_queryset(call.request, base, endpoint)
-        statement = checked_queryset(await result if inspect.isawaitable(result) else result)
+        result = await result if inspect.isawaitable(result) else result
+        statement = checked_queryset(result, f"{type(backend).__name__}.filter_queryset")
     return statement
 
 

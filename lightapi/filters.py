@@ -5,6 +5,7 @@ A ``view`` is the endpoint, an instance of RestEndpoint, while it answers a requ
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -22,6 +23,9 @@ from lightapi.operators import OPERATORS, is_sortable, is_text, operators_of
 from lightapi.values import Parser, parser_of, problem
 
 __all__ = ["Asked", "BaseFilter", "FieldFilter", "Filters", "OrderingFilter", "SearchFilter", "filters_of"]
+
+
+logger = logging.getLogger("lightapi")
 
 
 class BaseFilter:
@@ -134,6 +138,8 @@ class Filters:
         self._fields_act = FieldFilter in backends and bool(fields)
         self._search_acts = SearchFilter in backends and bool(search)
         self._ordering_acts = OrderingFilter in backends and bool(ordering)
+        self.ordered_by = ordering if "ordering" in (*self._declared(backends, custom),) else ()
+        """The columns that lists may be ordered by."""
         self.is_async = any(is_async(backend.filter_queryset) for backend in custom)
         named = (name for backend in custom for name in getattr(backend, "parameters", ()))
         self.known = frozenset((*self._declared(backends, custom), *named, *page))
@@ -152,18 +158,29 @@ class Filters:
         """Read the query string; raise InvalidInput with everything that is wrong in it."""
         if not query and not self.strict:
             return NOTHING
-        if self.strict:
-            self._refuse_unknown(query)
-        fields = self.fields_asked(query) if self._fields_act else NOTHING
-        search = self.search_asked(query) if self._search_acts else ""
-        ordering = self.ordering_asked(query) if self._ordering_acts else ()
+        problems = self._unknown(query) if self.strict else []
+        fields, search = NOTHING, ""
+        ordering: tuple[tuple[str, bool], ...] = ()
+        try:
+            fields = self.fields_asked(query) if self._fields_act else NOTHING
+        except InvalidInput as error:
+            problems += error.detail
+        try:
+            search = self.search_asked(query) if self._search_acts else ""
+            ordering = self.ordering_asked(query) if self._ordering_acts else ()
+        except InvalidInput as error:
+            problems += error.detail
+        if problems:
+            raise InvalidInput(problems)
         return Asked(fields.filters, fields.values, search, ordering)
 
-    def _refuse_unknown(self, query: QueryParams) -> None:
-        unknown = [name for name in query if name not in self.known]
-        if unknown:
-            allowed = f"Query parameter is unknown; allowed: {', '.join(sorted(self.known)) or 'none'}"
-            raise InvalidInput([problem("unknown_parameter", name, allowed) for name in unknown])
+    def _unknown(self, query: QueryParams) -> list[dict[str, Any]]:
+        allowed = f"allowed: {', '.join(sorted(self.known)) or 'none'}"
+        return [
+            problem("unknown_parameter", name, f"Query parameter is unknown{nearest(name, self.known)}; {allowed}")
+            for name in query
+            if name not in self.known
+        ]
 
     def fields_asked(self, query: QueryParams) -> Asked:
         """Return the filters of a query string and their values; raise InvalidInput."""
@@ -204,7 +221,8 @@ class Filters:
             if name in self.ordering:
                 wanted.setdefault(name, descending)
             elif name and self.strict:
-                allowed = f"Field can't be ordered by; allowed: {', '.join(self.ordering)}"
+                hint = nearest(name, self.ordering)
+                allowed = f"Field can't be ordered by{hint}; allowed: {', '.join(self.ordering)}"
                 raise InvalidInput([problem("ordering", "ordering", allowed)])
         return tuple(wanted.items())
 
@@ -231,10 +249,22 @@ def filters_of(
         custom=custom,
         page=page,
     )
+    _point_out_idle(where, filtering, given)
     for name in fields:
         if name in (*page, *(word for word in ("search", "ordering") if getattr(filtering, word))):
             raise ConfigurationError(f"{where}.fields: {name!r} is already the name of a query parameter")
     return filters
+
+
+_NEEDED = {"fields": FieldFilter, "search": SearchFilter, "ordering": OrderingFilter}
+
+
+def _point_out_idle(where: str, filtering: Filtering, given: Sequence[Any]) -> None:
+    """Log a warning for what is declared without the backend that would act on it."""
+    kinds = [each if isinstance(each, type) else type(each) for each in given]
+    for option, backend in _NEEDED.items():
+        if getattr(filtering, option) and not any(issubclass(kind, backend) for kind in kinds):
+            logger.warning("%s: %s does nothing: backends does not name %s", where, option, backend.__name__)
 
 
 def _fields(where: str, declared: Any, specs: Mapping[str, FieldSpec], *, sqlite: bool) -> dict[str, Filter]:

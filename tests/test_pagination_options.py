@@ -15,7 +15,7 @@ from lightapi import ConfigurationError, LightApi, Pagination, RestEndpoint
         ("style", "cursr", ["'cursr'", "did you mean 'cursor'?"]),
         ("style", "page-number", ["'page_number', 'cursor', 'limit_offset'", "did you mean 'page_number'?"]),
         ("style", None, ["None", "limit_offset"]),
-        ("page_size", 0, ["0 given", "allowed: 1 to"]),
+        ("page_size", 0, ["0 given", "whole number, 1 to"]),
         ("page_size", -1, ["-1"]),
         ("page_size", True, ["True"]),
         ("page_size", "20", ["'20'"]),

@@ -202,11 +202,11 @@ def _key_within(plan: Plan, statement: Select[Any]) -> tuple[Any, ...]:
     return tuple(table.c[name] for name in plan.key)
 
 
-def checked_queryset(statement: Any) -> Any:
+def checked_queryset(statement: Any, source: str = "queryset") -> Any:
     """Return what ``queryset`` gave; TypeError, a logged 500, when it is no select."""
     if isinstance(statement, (SelectBase, FromStatement)):
         return statement
-    raise TypeError(f"queryset returned {type(statement).__name__}; return a select")
+    raise TypeError(f"{source} returned {type(statement).__name__}; return a select")
 
 
 def retrieve(connection: Connection, plan: Plan, key: tuple[Any, ...], scope: Scope = None) -> Row:

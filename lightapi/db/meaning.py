@@ -58,6 +58,8 @@ class Meaning(NamedTuple):
     constraints: tuple[Any, ...] = ()
     bounds: TypeEngine[Any] | None = None
     """An integer type that tells how many bits there are."""
+    places: int | None = None
+    """Digits after the point, which a value may not exceed."""
     readable_only: bool = False
     """True for a type that we can't write."""
 
@@ -93,7 +95,7 @@ def _integer(real: Any, sqlite: bool) -> Meaning:  # noqa: FBT001
 
 def _numeric(real: Any, sqlite: bool) -> Meaning:  # noqa: FBT001
     kind = AnyNumeric if sqlite else ExactNumeric
-    return Meaning("decimal", Decimal, kind(real.precision, real.scale))
+    return Meaning("decimal", Decimal, kind(real.precision, real.scale), places=real.scale)
 
 
 def _moment(real: Any, sqlite: bool) -> Meaning:  # noqa: FBT001

@@ -86,7 +86,7 @@ def _add(connection: Connection, table: Table, column: Column[Any], owner: str) 
 
 def point_out_orderings(connection: Connection, plan: Plan) -> None:
     """Log a warning for fields that paginated lists may be ordered by without an index to read them from."""
-    ordering = plan.filters.ordering
+    ordering = plan.filters.ordered_by
     if not ordering or plan.pagination is None:
         return
     table, inspector = plan.table, inspect(connection)

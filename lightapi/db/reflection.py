@@ -17,6 +17,7 @@ from sqlalchemy import (
     ForeignKeyConstraint,
     Inspector,
     MetaData,
+    Numeric,
     Table,
     inspect,
     literal_column,
@@ -24,6 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import DBAPIError, NoSuchTableError
 from sqlalchemy.pool import StaticPool
+from sqlalchemy.types import NullType
 
 from lightapi.db.legacy import AnyMoment
 from lightapi.db.mapping import KEPT, column_of, ddl_default, utcnow
@@ -136,12 +138,15 @@ class _Reader:
     def read(self, connection: Connection, metadata: MetaData, primary_key: Sequence[str]) -> Reflection:
         """Return the table, in the metadata, and what it is."""
         inspector = inspect(connection)
-        if not inspector.has_table(self._name, self._schema):
+        if not self._has_table(inspector):
+            self._check_schema(inspector)
             names = [*inspector.get_table_names(self._schema), *inspector.get_view_names(self._schema)]
             raise ConfigurationError(
                 f"{self._owner}: table {self.full_name!r} does not exist{nearest(self._name, names)}"
             )
         found = {str(each["name"]): dict(each) for each in inspector.get_columns(self._name, self._schema)}
+        if self._sqlite:
+            self._forget_guesses(connection, found)
         real_key = inspector.get_pk_constraint(self._name, self._schema)["constrained_columns"]
         key = self._key(primary_key or real_key, found)
         is_view = self._is_view(inspector)
@@ -163,6 +168,18 @@ class _Reader:
         table.info[REFLECTED] = reflection
         table.info[ADDED] = tuple(name for name in self._declared if name not in found)
         return reflection
+
+    def _has_table(self, inspector: Inspector) -> bool:
+        known = self._schema is None or self._schema in inspector.get_schema_names()
+        return known and inspector.has_table(self._name, self._schema)
+
+    def _check_schema(self, inspector: Inspector) -> None:
+        schemas = inspector.get_schema_names()
+        if self._schema is not None and self._schema not in schemas:
+            raise ConfigurationError(
+                f"{self._owner}: table {self.full_name!r} does not exist: there is no schema {self._schema!r}"
+                f"{nearest(self._schema, schemas)}"
+            )
 
     def _is_view(self, inspector: Inspector) -> bool:
         views = inspector.get_view_names(self._schema)
@@ -200,17 +217,30 @@ class _Reader:
             return name if column.get("identity") or "nextval(" in str(column.get("default") or "") else None
         return name if self._is_rowid(connection, name) else None
 
+    def _written_types(self, connection: Connection) -> dict[str, str]:
+        """Return the types of SQLite's columns as they were written, in capitals."""
+        quote = self._dialect.identifier_preparer.quote
+        prefix = f"{quote(self._schema)}." if self._schema else ""
+        rows = connection.exec_driver_sql(f"PRAGMA {prefix}table_xinfo({quote(self._name)})").all()
+        return {str(row[1]): str(row[2]).upper() for row in rows}
+
+    def _forget_guesses(self, connection: Connection, found: Mapping[str, dict[str, Any]]) -> None:
+        """Take columns of types that SQLite never heard of for what they are: columns that hold anything."""
+        written = self._written_types(connection)
+        for name, column in found.items():
+            if isinstance(column["type"], Numeric) and not _NUMBER.match(written.get(name, "NUMERIC")):
+                column["type"] = NullType()
+
     def _is_rowid(self, connection: Connection, name: str) -> bool:
         """Tell whether a column is SQLite's row id: declared as INTEGER PRIMARY KEY, to the letter."""
         quote = self._dialect.identifier_preparer.quote
         prefix = f"{quote(self._schema)}." if self._schema else ""
-        rows = connection.exec_driver_sql(f"PRAGMA {prefix}table_info({quote(self._name)})").all()
-        kinds = [str(row[2]).upper() for row in rows if row[1] == name]
+        written = self._written_types(connection).get(name)
         source = connection.exec_driver_sql(
             f"SELECT sql FROM {prefix}sqlite_master WHERE type = 'table' AND lower(name) = lower(?)",  # noqa: S608  quoted
             (self._name,),
         ).scalar()
-        return kinds == ["INTEGER"] and _WITHOUT_ROWID.search(source or "") is None
+        return written == "INTEGER" and _WITHOUT_ROWID.search(source or "") is None
 
     def _keeps(self, name: str, column: Mapping[str, Any]) -> bool:
         """Tell whether a column is what its name says, so that we keep it."""
@@ -250,6 +280,7 @@ class _Reader:
             python=meaning.python,
             constraints=meaning.constraints,
             bounds=meaning.bounds,
+            places=meaning.places,
             nullable=bool(column["nullable"]) and not is_key,
             has_default=default is not None,
         )
@@ -315,6 +346,7 @@ class _Reader:
         return constraints
 
 
+_NUMBER = re.compile(r"NUM|DEC|FIXED|MONEY|REAL|FLOA|DOUB")
 _WITHOUT_ROWID = re.compile(r"\)[^()]*\bWITHOUT\s+ROWID\b[^()]*\Z", re.IGNORECASE)
 
 
