@@ -234,3 +234,23 @@ def test_a_version_column_is_as_wide_as_it_is(api: Api, database: Database, kind
     assert client.patch("/wide/1", json={"version": 2**64}).status_code == 409
     assert client.patch("/wide/1", json={"version": 40_000}).status_code == 409
     assert client.patch("/wide/1", json={"version": large}).json()["version"] == large + 1
+
+
+@pytest.mark.hosts("asgi")
+@pytest.mark.engines("sqlite-sync", "sqlite-async")
+@pytest.mark.parametrize(
+    ("key", "end", "statuses"),
+    [
+        ("id INTEGER PRIMARY KEY", "", [201, 201]),
+        ("id INT PRIMARY KEY NOT NULL", "", [422, 201]),
+        ("id INTEGER PRIMARY KEY", " WITHOUT ROWID", [422, 201]),
+    ],
+)
+def test_only_sqlites_row_id_is_filled_in(
+    api: Api, database: Database, key: str, end: str, statuses: list[int]
+) -> None:
+    foreign.execute(database.admin_engine(), f"CREATE TABLE keyed ({key}, name text){end}")
+    body = {"Meta": type("Meta", (), {"reflect": True, "table": "keyed"})}
+    client = api({"/keyed": type("Keyed", (RestEndpoint,), body)})
+
+    assert [client.post("/keyed", json=sent).status_code for sent in ({}, {"id": 7})] == statuses

@@ -114,7 +114,12 @@ def reflected(
         return read_database(store, lambda connection: reader.read(connection, metadata, primary_key))
     except NoSuchTableError:
         raise ConfigurationError(f"{owner}: table {reader.full_name!r} does not exist") from None
-    except (DBAPIError, OSError, asyncio.TimeoutError) as error:
+    except (
+        DBAPIError,
+        OSError,
+        asyncio.TimeoutError,
+        AssertionError,
+    ) as error:  # SQLAlchemy asserts what it can't parse
         # Its text may hold the URL's host and user.
         raise ConfigurationError(
             f"{owner}: table {reader.full_name!r} can't be reflected: the database failed ({type(error).__name__})"

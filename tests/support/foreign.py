@@ -66,7 +66,7 @@ LEGACY = {
             "list" text,
             "order" real,
             "100%" integer CHECK ("100%" >= 0),
-            "brutto" integer GENERATED ALWAYS AS ("_alt" * 2) STORED) WITHOUT ROWID""",
+            "brutto" integer GENERATED ALWAYS AS ("_alt" * 2) STORED)""",
 }
 
 _COMPOSITE = """
