@@ -18,7 +18,7 @@ from lightapi.config import Pagination
 from lightapi.cursors import Cursor, invalid_cursor
 from lightapi.db import crud, entities
 from lightapi.db.entities import values_of
-from lightapi.db.keyset import Place, place_parameter
+from lightapi.db.keyset import Place, fit, place_parameter
 from lightapi.db.listing import Counted, Lists, Wanted, rows_of
 from lightapi.db.sources import queryset_source
 from lightapi.db.types import check_sqlite_decimals
@@ -47,6 +47,8 @@ class Operation(NamedTuple):
     write: bool = False
     transaction: bool = False
     deleting: bool = False
+    keyed: bool = False
+    """True when the only value is a key: what the database can't read of it is no row's."""
 
 
 def _rows(plan: Plan) -> Any:
@@ -116,15 +118,15 @@ def _sought(plan: Plan, lists: Lists, asked: Asked, page: Page, links: Links) ->
     pagination, cursor = plan.pagination, page.cursor
     assert pagination is not None
     ordering = asked.ordering if cursor is None else cursor.ordering
-    if any(name not in lists.source.columns for name, _ in ordering):  # a cursor may be older than the table
-        raise invalid_cursor()
+    if any(name not in plan.filters.ordering or name not in lists.source.columns for name, _ in ordering):
+        raise invalid_cursor()  # older than the endpoint, or made by somebody who guessed the key
     order = Cursor(ordering, (), own_order="" if ordering else lists.source.own_order())
     terms = lists.terms(ordering)
     place = None
     values: dict[str, Any] = {}
     if cursor is not None:
         is_other = (asked.ordering and asked.ordering != ordering) or cursor.own_order != order.own_order
-        if is_other or len(cursor.values) != len(terms):
+        if is_other or not fit(terms, cursor.values, sqlite=lists.sqlite):
             raise invalid_cursor()
         nulls = tuple(value is None for value in cursor.values)
         place = Place(nulls, cursor.backwards, cursor.inclusive)
@@ -165,7 +167,7 @@ def _many(answers: Answers, rows: list[dict[str, Any]], extras: Collection[str])
         [
             {
                 **answers.one.to_python(row, mode="json", warnings=False),
-                **to_jsonable_python({name: row[name] for name in extras}),
+                **to_jsonable_python({name: row[name] for name in extras}, bytes_mode="base64", fallback=str),
             }
             for row in rows
         ],
@@ -181,7 +183,7 @@ def retrieving(plan: Plan, key: str, scope: Any = None) -> Operation:
     """Answer one row; NotFound for an id that is no key, or of no row."""
     value = plan.parse_key(key)
     module = _rows(plan)
-    return Operation(lambda connection: _one(plan.read, module.retrieve(connection, plan, value, scope)))
+    return Operation(lambda connection: _one(plan.read, module.retrieve(connection, plan, value, scope)), keyed=True)
 
 
 def creating(plan: Plan, body: Body, request: Request) -> Operation:
@@ -241,7 +243,7 @@ def destroying(plan: Plan, key: str, scope: Any = None) -> Operation:
         module.destroy(connection, plan, value, scope)
         return JSONBytes(b"", 204)
 
-    return Operation(work, write=True, transaction=plan.listened, deleting=True)
+    return Operation(work, write=True, transaction=plan.listened, deleting=True, keyed=True)
 
 
 def _validated(validator: SchemaValidator, body: Body) -> BaseModel:

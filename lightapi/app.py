@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import logging
 import os
+import re
 import signal
 import sys
 import threading
@@ -310,10 +311,14 @@ def check_options(*, max_body_size: Any, database_timeout: Any, base_url: Any, d
         raise ConfigurationError(f"max_body_size={max_body_size!r} given; allowed: a number of bytes, 1 or more")
     if isinstance(database_timeout, bool) or not isinstance(database_timeout, (int, float)) or database_timeout <= 0:
         raise ConfigurationError(f"database_timeout={database_timeout!r} given; allowed: seconds, more than 0")
-    if not isinstance(base_url, str):
+    if not isinstance(base_url, str) or not _BASE_URL.fullmatch(base_url):
         raise ConfigurationError(f"base_url={base_url!r} given; allowed: a URL such as 'https://api.example.com'")
     if not isinstance(default_pagination, Pagination | None):
         raise ConfigurationError(f"default_pagination={default_pagination!r} given; allowed: Pagination(...) or None")
+
+
+_BASE_URL = re.compile(r"|https?://[^\s?#\x00-\x20\x7f-\U0010ffff]+", re.ASCII)
+"""Nothing, or an absolute URL (RFC 3986 section 4.3) in ASCII."""
 
 
 def refuse_gevent(store: Store) -> None:

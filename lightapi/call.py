@@ -17,7 +17,7 @@ from starlette.responses import Response
 
 from lightapi.actions import Operation
 from lightapi.db.errors import hide_parameters, translate
-from lightapi.exceptions import ApiError
+from lightapi.exceptions import ApiError, InvalidInput, NotFound
 from lightapi.http.drive import drive
 from lightapi.http.message import JSONBytes, detached, error_response
 from lightapi.plan import Plan
@@ -130,6 +130,8 @@ class Call:
         known = translate(error, table=self.plan.table, deleting=operation.deleting)
         if known is None:
             raise error
+        if operation.keyed and isinstance(known, InvalidInput):
+            known = NotFound()
         return error_response(known)
 
     def wait(self, value: Awaitable[T]) -> T:

@@ -142,6 +142,7 @@ class Filtering:
             value = getattr(self, name)
             names_in(f"Filtering({name}=...)", value or None)
         if isinstance(self.fields, Mapping):
+            names_in("Filtering(fields=...)", [*self.fields] or None)
             for field_name, operators in self.fields.items():
                 names_in(f"Filtering(fields={{{field_name!r}: ...}})", operators or (), "operators")
         else:
@@ -208,6 +209,10 @@ class Pagination:
         if self.max_page_size is not None and self.max_page_size < self.page_size:
             raise ConfigurationError(
                 f"Pagination(max_page_size={self.max_page_size}) is less than page_size={self.page_size}"
+            )
+        if self.style == "cursor" and isinstance(self.count, str):
+            raise ConfigurationError(
+                f"Pagination(count={self.count!r}) is for other styles: cursor pages have no count"
             )
         if self.backwards and self.style != "cursor":
             raise ConfigurationError("Pagination(backwards=True) is for style='cursor'; other styles go back anyway")
@@ -297,7 +302,7 @@ def _check_option(owner: str, name: str, value: Any) -> None:
     if name in ("table", "schema") and not (isinstance(value, str) and value):
         raise ConfigurationError(f"{where}: {value!r} given; allowed: a {name} name")
     if name == "primary_key" and not isinstance(value, str):
-        names_in(where, value, "column names, or one name")
+        names_in(where, value if value is not None else [], "column names, or one name")
     if name in _INSTANCES:
         kind, allowed = _INSTANCES[name]
         is_class = name == "serializer" and isinstance(value, type) and issubclass(value, kind)

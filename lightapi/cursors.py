@@ -61,6 +61,8 @@ def read_cursor(scope: str, text: str) -> Cursor:
         if _encoded(message) != text or not hmac.compare_digest(message[:_SIGNATURE_BYTES], _signature(scope, payload)):
             raise invalid_cursor()
         ordering, values, flags, own_order = json.loads(payload)
+        if not all(isinstance(name, str) for name, _ in ordering):
+            raise invalid_cursor()
         return Cursor(
             tuple((name, bool(down)) for name, down in ordering),
             tuple(_unpacked(value) for value in values),
@@ -68,7 +70,7 @@ def read_cursor(scope: str, text: str) -> Cursor:
             bool(flags & 2),
             own_order,
         )
-    except (ValueError, binascii.Error, TypeError, KeyError, ArithmeticError):
+    except (ValueError, binascii.Error, TypeError, KeyError, ArithmeticError, AttributeError, RecursionError):
         raise invalid_cursor() from None
 
 
@@ -115,6 +117,8 @@ def _packed(value: Any) -> Any:
 
 
 def _unpacked(value: Any) -> Any:
+    if isinstance(value, list):
+        raise TypeError("a cursor holds single values")
     if not isinstance(value, dict):
         return value
     ((tag, packed),) = value.items()

@@ -121,6 +121,8 @@ def column_spec(
     field = pydantic.Field(default=default, alias=name if alias else None)
     info = FieldInfo.from_annotated_attribute(constrained(annotation, constraints), field)
     options = {"server_default": True} if has_default else {}
+    if kind == "bytes":
+        options["base64"] = True
     return FieldSpec(name=name, annotation=annotation, info=info, options=options, storage=storage, alias=alias)
 
 

@@ -236,7 +236,7 @@ def filters_of(
     """
     where = f"{owner}.Meta.filtering"
     given = _OURS if filtering.backends is None else tuple(filtering.backends)
-    custom = tuple(each() if isinstance(each, type) else each for each in given if each not in _OURS)
+    custom = tuple(_instance(where, each) for each in given if each not in _OURS)
     fields = _fields(where, filtering.fields, specs, sqlite=sqlite)
     _check_kinds(f"{where}.search", filtering.search, specs, is_text, "is no text")
     _check_kinds(f"{where}.ordering", filtering.ordering, specs, is_sortable, "can't be ordered by")
@@ -254,6 +254,13 @@ def filters_of(
         if name in (*page, *(word for word in ("search", "ordering") if getattr(filtering, word))):
             raise ConfigurationError(f"{where}.fields: {name!r} is already the name of a query parameter")
     return filters
+
+
+def _instance(where: str, backend: Any) -> Any:
+    try:
+        return backend() if isinstance(backend, type) else backend
+    except TypeError as error:
+        raise ConfigurationError(f"{where}.backends: {backend.__name__}() fails ({error}); give an instance") from error
 
 
 _NEEDED = {"fields": FieldFilter, "search": SearchFilter, "ordering": OrderingFilter}

@@ -16,6 +16,7 @@ from lightapi.auth import access_for
 from lightapi.call import Call
 from lightapi.db.errors import translate
 from lightapi.endpoint import RestEndpoint
+from lightapi.exceptions import InvalidInput, NotFound
 from lightapi.http.body import parse_object, read_body
 from lightapi.http.drive import drive, has_running_loop, is_async
 from lightapi.http.message import Request
@@ -110,6 +111,8 @@ async def _perform(store: Any, plan: Plan, operation: Operation) -> Response:
         known = translate(error, table=plan.table, deleting=operation.deleting)
         if known is None:
             raise
+        if operation.keyed and isinstance(known, InvalidInput):
+            raise NotFound from error
         raise known from error
     return response
 

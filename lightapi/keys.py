@@ -20,9 +20,9 @@ __all__ = ["key_formatter", "key_parser"]
 Parse = Callable[[str], Any]
 
 
-def key_parser(specs: Sequence[FieldSpec]) -> Callable[[str], tuple[Any, ...]]:
+def key_parser(specs: Sequence[FieldSpec], *, sqlite: bool) -> Callable[[str], tuple[Any, ...]]:
     """Return what reads the id of a path; it raises NotFound for what is no value of the key's type."""
-    parsers = [_parser(spec) for spec in specs]
+    parsers = [_parser(spec, sqlite=sqlite) for spec in specs]
     if len(parsers) == 1:
         parse = parsers[0]
         return lambda text: (parse(text),)
@@ -39,10 +39,10 @@ def key_parser(specs: Sequence[FieldSpec]) -> Callable[[str], tuple[Any, ...]]:
     return parse_all
 
 
-def _parser(spec: FieldSpec) -> Parse:
+def _parser(spec: FieldSpec, *, sqlite: bool) -> Parse:
     if spec.storage.kind == "int":
         return _integer_parser(spec)
-    parse = _decoded if spec.storage.kind == "bytes" else value_parser(spec)
+    parse = _decoded if spec.storage.kind == "bytes" else value_parser(spec, sqlite=sqlite)
 
     def read(text: str) -> Any:
         try:

@@ -65,7 +65,7 @@ def plan_of(
         base_url=base_url,
         table=table,
         key=shape.key,
-        parse_key=key_parser([shape.specs[name] for name in shape.key]),
+        parse_key=key_parser([shape.specs[name] for name in shape.key], sqlite=sqlite),
         format_key=key_formatter(shape.key),
         deep=any(shape.specs[name].storage.kind in _WITH_SLASHES for name in shape.key),
         names=names,

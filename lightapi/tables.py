@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -9,7 +10,7 @@ from pydantic import ConfigDict
 from sqlalchemy import MetaData, Table
 from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.orm import registry
+from sqlalchemy.orm import InstrumentedAttribute, registry
 
 from lightapi.db.mapping import make_table, map_class
 from lightapi.db.reflection import ADDED, REFLECTED, Reflection, reflected
@@ -132,11 +133,20 @@ def _free_attributes(endpoint: Any, names: Iterable[str]) -> dict[str, str]:
     renamed = {}
     for name in names:
         attribute = name
-        while hasattr(endpoint, attribute) or (attribute != name and attribute in taken):
+        while _is_taken(endpoint, attribute) or (attribute != name and attribute in taken):
             attribute += "_"
         if attribute != name:
             renamed[name] = attribute
     return renamed
+
+
+def _is_taken(endpoint: Any, name: str) -> bool:
+    """Tell whether a name means something already; a column of a mapped base class does not."""
+    found = inspect.getattr_static(endpoint, name, _NOTHING)
+    return found is not _NOTHING and not isinstance(found, InstrumentedAttribute)
+
+
+_NOTHING = object()
 
 
 def _map(endpoint: Any, table: Table, mapper_registry: registry, dialect: Dialect) -> None:

@@ -8,8 +8,8 @@ from decimal import Decimal
 from enum import Enum
 from typing import Any
 
-from pydantic import AfterValidator, TypeAdapter, ValidationError
-from pydantic_core import PydanticCustomError
+from pydantic import AfterValidator, ConfigDict, TypeAdapter, ValidationError
+from pydantic_core import PydanticCustomError, to_json
 
 from lightapi.declaration import FieldSpec
 from lightapi.exceptions import InvalidInput
@@ -57,6 +57,9 @@ def value_parser(spec: FieldSpec, *, sqlite: bool = False) -> Callable[[str], An
     if kind == "decimal" and sqlite:
         checks = (*checks, AfterValidator(_few_digits))
     adapter: TypeAdapter[Any] = TypeAdapter(constrained(storage.python, checks))
+    if spec.options.get("base64"):
+        encoded: TypeAdapter[bytes] = TypeAdapter(bytes, config=ConfigDict(val_json_bytes="base64"))
+        return lambda text: encoded.validate_json(to_json(text))
     if kind in ("enum", "literal") and _is_numeric(storage.python):
         return lambda text: adapter.validate_python(int(text) if _INTEGER.fullmatch(text) else text)
     if kind in ("datetime", "time"):

@@ -4,18 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import CHAR, REAL, ColumnElement, bindparam, cast, type_coerce
-from sqlalchemy.types import UserDefinedType
+from sqlalchemy import CHAR, REAL, ColumnElement, Enum, Interval, String, Text, bindparam, cast, type_coerce
+from sqlalchemy.sql.sqltypes import _AbstractInterval
+from sqlalchemy.types import TypeDecorator, UserDefinedType
 
-__all__ = ["Raw", "bound", "bound_raw", "raw"]
-
-
-def bound(column: ColumnElement[Any], name: str, *, sqlite: bool) -> Any:
-    """Return the parameter ``name`` with the type of the column."""
-    parameter = bindparam(name, type_=column.type)
-    # REAL is narrower than the number read from it; CHAR is padded, and a padded text is another text.
-    narrow = isinstance(column.type, (REAL, CHAR)) or isinstance(getattr(column.type, "impl", None), REAL)
-    return cast(parameter, column.type) if narrow and not sqlite else parameter
+__all__ = ["Raw", "as_text", "bound", "bound_raw", "from_raw", "raw"]
 
 
 class Raw(UserDefinedType[Any]):
@@ -28,11 +21,59 @@ class Raw(UserDefinedType[Any]):
         return "RAW"
 
 
+class _AnyChar(UserDefinedType[str]):
+    """CHAR of any length: a cast to CHAR(n) would cut the text."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: Any) -> str:
+        """Return PostgreSQL's own name."""
+        return "bpchar"
+
+
+def _real_type(column: ColumnElement[Any]) -> Any:
+    kind = column.type
+    return kind.impl_instance if isinstance(kind, TypeDecorator) else kind
+
+
+def bound(column: ColumnElement[Any], name: str, *, sqlite: bool) -> Any:
+    """Return the parameter ``name`` with the type of the column."""
+    kind = _real_type(column)
+    if not sqlite and isinstance(kind, CHAR):
+        # CHAR is padded, and to PostgreSQL a padded text is another text.
+        return cast(bindparam(name, type_=String()), _AnyChar())
+    parameter = bindparam(name, type_=column.type)
+    # REAL is narrower than the number read from it.
+    return cast(parameter, REAL) if isinstance(kind, REAL) and not sqlite else parameter
+
+
+def as_text(column: ColumnElement[Any]) -> bool:
+    """Tell whether PostgreSQL's own text is all that says exactly what stands there.
+
+    An interval of a year is 360 days to the database and 365 to Python; an Enum may be stored under its name.
+    """
+    return isinstance(column.type, (Enum, _AbstractInterval)) or isinstance(_real_type(column), _AbstractInterval)
+
+
 def raw(column: ColumnElement[Any], *, sqlite: bool) -> ColumnElement[Any]:
     """Return the column as it must be read to be compared with later: SQLite compares what is stored."""
-    return type_coerce(column, Raw()) if sqlite else column
+    if sqlite:
+        return type_coerce(column, Raw())
+    return cast(column, Text) if as_text(column) else column
 
 
 def bound_raw(column: ColumnElement[Any], name: str, *, sqlite: bool) -> Any:
     """Return the parameter to compare with what ``raw`` gave."""
-    return bindparam(name, type_=Raw()) if sqlite else bound(column, name, sqlite=False)
+    if sqlite:
+        return bindparam(name, type_=Raw())
+    if as_text(column):
+        return from_raw(column, bindparam(name, type_=String()), sqlite=False)
+    return bound(column, name, sqlite=False)
+
+
+def from_raw(column: ColumnElement[Any], value: Any, *, sqlite: bool) -> Any:
+    """Return what ``raw`` gave as something that is ordered as the column is."""
+    if sqlite or not as_text(column):
+        return value
+    kind = column.type if isinstance(column.type, Enum) else Interval(native=True)
+    return cast(cast(value, Text), kind)

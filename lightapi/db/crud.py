@@ -5,25 +5,22 @@ Sync engines call them in a thread, async engines inside a greenlet: they are wr
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import (
-    BigInteger,
     Column,
     ColumnElement,
     Connection,
     Delete,
     Select,
-    SmallInteger,
     Table,
     Update,
     and_,
     bindparam,
-    case,
     delete,
     insert,
-    inspect,
     literal_column,
     select,
     tuple_,
@@ -31,10 +28,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import FromStatement
 from sqlalchemy.sql.expression import SelectBase
-from sqlalchemy.types import TypeEngine
 
-from lightapi.db.binds import bound
 from lightapi.db.mapping import KEPT, utcnow
+from lightapi.db.operators import condition, is_moment, parameters_of
+from lightapi.db.sources import queryset_source
+from lightapi.db.versions import answer_of, current_version, version_limit
 from lightapi.exceptions import NotFound, VersionConflict
 
 if TYPE_CHECKING:
@@ -44,7 +42,6 @@ __all__ = [
     "Change",
     "Row",
     "Statements",
-    "answer_of",
     "checked_queryset",
     "create",
     "destroy",
@@ -88,10 +85,13 @@ class Statements:
         self.key_names = tuple(f"__key_{number}" for number in range(len(key)))
         self.is_key: ColumnElement[bool] = and_(
             *(
-                column == bound(column, name, sqlite=sqlite)
+                condition(column, "exact", name, sqlite=sqlite)
                 for column, name in zip(self.key, self.key_names, strict=True)
             )
         )
+        self._sqlite = sqlite
+        self._plain_key = not (sqlite and any(is_moment(column) for column in self.key))
+        self._lock = threading.Lock()
         self.written_names = tuple(dict.fromkeys((*written, *key)))
         """What a write gives back: what is answered, and the key for its ``Location``."""
         self._written = tuple(answer_of(table.c[name]) for name in self.written_names)
@@ -100,13 +100,18 @@ class Statements:
         self.create = insert(table).returning(*self._written)
         self.destroy = delete(table).where(self.is_key).returning(*self.key)
         self.exists_row = select(*self.key).where(self.is_key)
-        self.version_limit = _limit(table.c.version.type, sqlite=sqlite) if "version" in table.info[KEPT] else 0
+        self.version_limit = version_limit(table.c.version.type, sqlite=sqlite) if "version" in table.info[KEPT] else 0
         """Beyond every version that the column can hold: no row has such a one."""
         self._updates: dict[tuple[frozenset[str], frozenset[str]], Update | None] = {}
 
     def key_parameters(self, key: tuple[Any, ...]) -> dict[str, Any]:
         """Return the parameters that name one row."""
-        return dict(zip(self.key_names, key, strict=True))
+        if self._plain_key:
+            return dict(zip(self.key_names, key, strict=True))
+        parameters: dict[str, Any] = {}
+        for column, name, value in zip(self.key, self.key_names, key, strict=True):
+            parameters.update(parameters_of(column, "exact", name, [value], sqlite=self._sqlite))
+        return parameters
 
     def update(self, names: frozenset[str], reset: frozenset[str]) -> Update | None:
         """Return the update that sets ``names`` and gives ``reset`` their server default; None: nothing to set.
@@ -116,9 +121,10 @@ class Statements:
         shape = (names, reset)
         statement = self._updates.get(shape)
         if statement is None and shape not in self._updates:
-            if len(self._updates) >= _MOST_SHAPES:
-                self._updates.pop(next(iter(self._updates)))
-            statement = self._updates[shape] = self._build_update(names, reset)
+            with self._lock:
+                if len(self._updates) >= _MOST_SHAPES:
+                    self._updates.pop(next(iter(self._updates)))
+                statement = self._updates[shape] = self._build_update(names, reset)
         return statement
 
     def _build_update(self, names: frozenset[str], reset: frozenset[str]) -> Update | None:
@@ -144,27 +150,11 @@ class Statements:
     def server_default(self, name: str) -> Any:
         """Return the SQL that gives a column its server default again."""
         default: Any = getattr(self.table.c[name].server_default, "arg", None)
+        if "nextval(" in str(default):
+            return None  # a row keeps its number
         if isinstance(default, str):
             return literal_column("'" + default.replace("'", "''") + "'")
         return default
-
-
-def _limit(kind: TypeEngine[Any], *, sqlite: bool) -> int:
-    wide = sqlite or isinstance(kind, BigInteger)
-    return 2**63 if wide else 2**15 if isinstance(kind, SmallInteger) else 2**31
-
-
-def answer_of(column: Column[Any]) -> ColumnElement[Any]:
-    """Return what a list or row answers for a column."""
-    is_version = column.key == "version" and "version" in column.table.info[KEPT]
-    return current_version(column).label("version") if is_version and column.nullable else column
-
-
-def current_version(column: Column[Any]) -> ColumnElement[int]:
-    """Return the version to lock by; rows that other programs wrote without one have the first."""
-    if not column.nullable:
-        return column
-    return case((column >= literal_column("1"), column), else_=literal_column("1"))
 
 
 def within(statement: Any, plan: Plan, scope: Scope) -> Any:
@@ -180,26 +170,12 @@ def among(columns: Sequence[ColumnElement[Any]], keys: Select[Any]) -> ColumnEle
 
 
 def keys_of(plan: Plan, statement: Any) -> Select[Any]:
-    """Return a select of the keys that a queryset gives; its order stays where a limit depends on it."""
-    if not isinstance(statement, Select):
-        rows = statement.subquery()
-        found: Any = select(*(rows.c[name] for name in plan.key))
-        return found  # type: ignore[no-any-return]
-    keys = statement.with_only_columns(*_key_within(plan, statement), maintain_column_froms=True)
-    if not (statement._has_row_limiting_clause or statement._distinct_on):
-        keys = keys.order_by(None)
-    chosen: Any = select(*keys.subquery().c)
-    return chosen  # type: ignore[no-any-return]
-
-
-def _key_within(plan: Plan, statement: Select[Any]) -> tuple[Any, ...]:
-    """Return the key as this select knows it: an aliased entity has its own."""
-    for described in statement.column_descriptions:
-        entity = described.get("entity")
-        if entity is not None and inspect(entity).mapper.class_ is plan.endpoint:
-            return tuple(getattr(entity, plan.attributes.get(name, name)) for name in plan.key)
-    table: Any = vars(plan.endpoint)["__table__"]  # of the app that mapped the class: the queryset's
-    return tuple(table.c[name] for name in plan.key)
+    """Return a select of the keys that a queryset gives; TypeError, a logged 500, when it gives none."""
+    rows = queryset_source(plan, statement, plan.names, sqlite=plan.lists.sqlite)
+    if any(name not in rows.columns for name in plan.key):
+        raise TypeError(f"queryset of {plan.endpoint.__name__} does not select the key: no row can be found by it")
+    keys: Any = select(*(rows.columns[name] for name in plan.key))
+    return keys  # type: ignore[no-any-return]
 
 
 def checked_queryset(statement: Any, source: str = "queryset") -> Any:

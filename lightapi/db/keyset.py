@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import date
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, tuple_
 
-from lightapi.db.binds import bound_raw
+from lightapi.db.binds import as_text, bound_raw
+from lightapi.db.types import EnumValue
 
-__all__ = ["Place", "Term", "after", "ordered", "place_parameter"]
+__all__ = ["Place", "Term", "after", "fit", "ordered", "place_parameter"]
 
 
 class Term(NamedTuple):
@@ -51,6 +54,30 @@ def ordered(terms: Sequence[Term], *, backwards: bool, sqlite: bool) -> list[Col
 def place_parameter(number: int) -> str:
     """Return the name of the parameter that holds a place's value."""
     return f"__place_{number}"
+
+
+def fit(terms: Sequence[Term], values: Sequence[Any], *, sqlite: bool) -> bool:
+    """Tell whether the values of a cursor can be compared with the columns of the order."""
+    if len(terms) != len(values):
+        return False
+    return all(value is None or _fits(term, value, sqlite=sqlite) for term, value in zip(terms, values, strict=True))
+
+
+_NUMBERS = (int, float, Decimal)
+
+
+def _fits(term: Term, value: Any, *, sqlite: bool) -> bool:
+    if sqlite:
+        return isinstance(value, (int, float, str, bytes))
+    if as_text(term.column) or isinstance(term.column.type, EnumValue):
+        return isinstance(value, (str, int))
+    try:
+        kind = term.column.type.python_type
+    except NotImplementedError:
+        return True
+    if kind in _NUMBERS:
+        return isinstance(value, _NUMBERS) and not isinstance(value, bool)
+    return type(value) is kind or (isinstance(value, kind) and kind is not date)
 
 
 def after(terms: Sequence[Term], place: Place, *, sqlite: bool) -> list[list[ColumnElement[bool]]]:

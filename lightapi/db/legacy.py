@@ -7,7 +7,7 @@ import struct
 from datetime import datetime, timezone
 from typing import Any
 
-from sqlalchemy import REAL, Boolean, Date, DateTime, Text, Time, cast, type_coerce
+from sqlalchemy import REAL, Boolean, Date, DateTime, Float, Text, Time, cast, type_coerce
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
@@ -115,6 +115,10 @@ class Single(TypeDecorator[float]):
     impl = REAL
     cache_ok = True
 
+    def bind_expression(self, bindparam: Any) -> Any:
+        """Compare with a number of 32 bits."""
+        return cast(type_coerce(bindparam, Float), REAL)
+
     def process_result_value(self, value: Any, dialect: Dialect) -> Any:
         """Give back the number that was stored."""
         if not isinstance(value, float) or not math.isfinite(value):
@@ -140,4 +144,7 @@ class TextForm(TypeDecorator[str]):
 
     def bind_expression(self, bindparam: Any) -> Any:
         """Let the database read the text."""
-        return cast(cast(type_coerce(bindparam, Text), Text), self.real)
+        # A cast to bit(n) would cut the text.
+        kind: Any = type(self.real)
+        real = kind(varying=True) if getattr(self.real, "varying", True) is False else self.real
+        return cast(cast(type_coerce(bindparam, Text), Text), real)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -21,7 +22,7 @@ from sqlalchemy import (
     union_all,
 )
 
-from lightapi.db.binds import raw
+from lightapi.db.binds import as_text, from_raw, raw
 from lightapi.db.crud import Row
 from lightapi.db.entities import session_on, values_of
 from lightapi.db.keyset import Place, Term, after, default_nulls_first, ordered
@@ -92,6 +93,7 @@ class Lists:
         self._estimate_of = estimate_of
         """The table's name for PostgreSQL's catalogue; empty: nothing is estimated."""
         self._listings: dict[Wanted, Listing] = {}
+        self._lock = threading.Lock()
 
     def over(self, source: Source) -> Lists:
         """Return the same of other rows: those of a queryset."""
@@ -101,9 +103,10 @@ class Lists:
         """Return the statement of a shape."""
         found = self._listings.get(wanted)
         if found is None:
-            if len(self._listings) >= _MOST_SHAPES:
-                self._listings.pop(next(iter(self._listings)))
-            found = self._listings[wanted] = self._build(wanted)
+            with self._lock:
+                if len(self._listings) >= _MOST_SHAPES:
+                    self._listings.pop(next(iter(self._listings)))
+                found = self._listings[wanted] = self._build(wanted)
         return found
 
     def check(self, asked: Asked) -> None:
@@ -196,8 +199,15 @@ class Lists:
         if len(parts) == 1:
             return parts[0]
         # SQLite wants a part with a limit to be a subquery; PostgreSQL plans it faster without.
-        merged = union_all(*((select(*part.subquery().c) for part in parts) if self.sqlite else parts))
-        again = [term._replace(column=merged.selected_columns[_at(number)]) for number, term in enumerate(terms)]
+        merged: Any = union_all(*((select(*part.subquery().c) for part in parts) if self.sqlite else parts))
+        found = merged.selected_columns
+        if not self.sqlite and any(as_text(term.column) for term in terms):
+            found = merged.subquery().c  # a union can't be ordered by an expression
+            merged = select(*found)
+        again = [
+            term._replace(column=from_raw(term.column, found[_at(number)], sqlite=self.sqlite))
+            for number, term in enumerate(terms)
+        ]
         return merged.order_by(*ordered(again, backwards=place.backwards, sqlite=self.sqlite)).limit(limit)
 
     def _counting(self, count: Counted, conditions: list[ColumnElement[bool]]) -> Select[Any] | None:

@@ -20,6 +20,7 @@ from sqlalchemy import (
     Enum,
     Float,
     Integer,
+    Interval,
     LargeBinary,
     Numeric,
     SmallInteger,
@@ -27,6 +28,7 @@ from sqlalchemy import (
     Time,
     Uuid,
 )
+from sqlalchemy.engine import Dialect
 from sqlalchemy.sql.sqltypes import _AbstractInterval
 from sqlalchemy.types import NullType, TypeDecorator, TypeEngine
 
@@ -43,8 +45,9 @@ from lightapi.db.legacy import (
     TextForm,
 )
 from lightapi.db.types import ExactNumeric, UTCDateTime
+from lightapi.declaration import FieldSpec
 
-__all__ = ["Meaning", "contradict", "meaning_of"]
+__all__ = ["Meaning", "contradict", "meaning_of", "stored_type"]
 
 
 class Meaning(NamedTuple):
@@ -66,7 +69,7 @@ class Meaning(NamedTuple):
 
 def meaning_of(real: TypeEngine[Any], *, sqlite: bool) -> Meaning:
     """Return what a reflected type means."""
-    real = getattr(real, "data_type", real)  # PostgreSQL's domains
+    real = _bare(real)
     if isinstance(real, NullType):
         return _untyped() if sqlite else Meaning("opaque", str, TextForm(String()), readable_only=True)
     for kinds, meaning in _MEANINGS:
@@ -144,19 +147,40 @@ _MEANINGS: tuple[tuple[type[TypeEngine[Any]], Callable[[Any, bool], Meaning | No
 """In this order: the first that fits decides."""
 
 
-def contradict(declared: TypeEngine[Any], real: TypeEngine[Any], *, sqlite: bool) -> bool:
+def contradict(declared: TypeEngine[Any], real: TypeEngine[Any], dialect: Dialect) -> bool:
     """Tell whether a declared type can't be kept in a column of the database; lengths do not count."""
-    real = getattr(real, "data_type", real)
-    wanted, found = _affinity(declared), _affinity(real)
+    real = _bare(real)
+    wanted, found = _affinity(declared, dialect), _affinity(real, dialect)
     if NullType in (wanted, found) or issubclass(found, wanted) or issubclass(wanted, found):
         return False
-    return not (sqlite and (wanted, found) in _SAME_ON_SQLITE)
+    return not (dialect.name == "sqlite" and (wanted, found) in _SAME_ON_SQLITE)
 
 
 _SAME_ON_SQLITE = {(Boolean, Integer), *((kind, String) for kind in (JSON, DateTime, Date, Time, Uuid))}
 
 
-def _affinity(kind: TypeEngine[Any]) -> type[TypeEngine[Any]]:
+def _affinity(kind: TypeEngine[Any], dialect: Dialect) -> type[TypeEngine[Any]]:
+    if isinstance(kind, (Enum, _AbstractInterval)):
+        native = kind if isinstance(kind, Enum) or dialect.name == "postgresql" else None
+        return Interval if isinstance(native, _AbstractInterval) else String if native is not None else DateTime
     while isinstance(kind, TypeDecorator):
-        kind = kind.impl_instance
+        kind = kind.load_dialect_impl(dialect)
+        if isinstance(kind, _AbstractInterval):
+            return Interval
     return kind._type_affinity or NullType
+
+
+def _bare(real: TypeEngine[Any]) -> TypeEngine[Any]:
+    """Return what PostgreSQL's domains, maybe over domains, are made of."""
+    while (inner := getattr(real, "data_type", None)) is not None:
+        real = inner
+    return real
+
+
+def stored_type(declared: FieldSpec, ours: TypeEngine[Any], meaning: Meaning, *, sqlite: bool) -> TypeEngine[Any]:
+    """Return the type for a declared field over a column that is there: its own, where ours would misread it."""
+    if declared.storage.sa_type is not None or declared.storage.kind != meaning.kind or meaning.kind == "uuid":
+        return ours
+    if meaning.kind == "decimal":
+        return AnyNumeric(ours.precision, ours.scale) if sqlite and isinstance(ours, ExactNumeric) else ours
+    return meaning.type if sqlite or meaning.kind in ("datetime", "float", "str") else ours

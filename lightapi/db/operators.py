@@ -12,7 +12,7 @@ from lightapi.db.binds import bound
 from lightapi.db.legacy import AnyTime
 from lightapi.db.types import UTCDateTime
 
-__all__ = ["FOLD", "condition", "parameters_of", "search_condition", "search_parameter"]
+__all__ = ["FOLD", "condition", "is_moment", "parameters_of", "search_condition", "search_parameter"]
 
 FOLD = "lightapi_lower"
 """Our function on SQLite connections: ``str.lower``, for SQLite's own knows ASCII only."""
@@ -50,7 +50,7 @@ def condition(column: ColumnElement[Any], operator: str, name: str, *, sqlite: b
         return is_null
     if operator in _PLACES:
         return _text_condition(column, operator, name, sqlite=sqlite)
-    if sqlite and _is_moment(column):
+    if sqlite and is_moment(column):
         return _moment_condition(column, operator, name)
     if operator in ("in", "notin"):
         values = bindparam(name, type_=column.type, expanding=True)
@@ -69,7 +69,7 @@ def parameters_of(
         return {}
     if operator in _PLACES:
         return {name: _text_parameter(operator, values[0], sqlite=sqlite)}
-    if sqlite and _is_moment(column):
+    if sqlite and is_moment(column):
         return _moment_parameters(operator, name, values)
     if operator == "range":
         return {f"{name}_low": values[0], f"{name}_high": values[1]}
@@ -112,7 +112,8 @@ def _text_parameter(operator: str, text: str, *, sqlite: bool) -> str:
     return _PLACES[operator].format(text)
 
 
-def _is_moment(column: ColumnElement[Any]) -> bool:
+def is_moment(column: ColumnElement[Any]) -> bool:
+    """Tell whether SQLite keeps the column as the text of a moment."""
     return isinstance(column.type, (UTCDateTime, Time, AnyTime))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -29,7 +29,7 @@ from sqlalchemy.types import NullType
 
 from lightapi.db.legacy import AnyMoment
 from lightapi.db.mapping import KEPT, column_of, ddl_default, utcnow
-from lightapi.db.meaning import Meaning, contradict, meaning_of
+from lightapi.db.meaning import Meaning, contradict, meaning_of, stored_type
 from lightapi.db.store import Store
 from lightapi.declaration import MAINTAINED, FieldSpec, Shape, column_spec
 from lightapi.exceptions import ConfigurationError, nearest
@@ -155,7 +155,7 @@ class _Reader:
         real_key = inspector.get_pk_constraint(self._name, self._schema)["constrained_columns"]
         key = self._key(primary_key or real_key, found)
         is_view = self._is_view(inspector)
-        writable = not is_view and (key == tuple(real_key) or self._is_unique(inspector, key))
+        writable = not is_view and (key == tuple(real_key) or self._is_unique(connection, inspector, key))
         auto = self._is_automatic(connection, key, found) if writable else None
         kept = [name for name in MAINTAINED if name in found and name not in key and self._keeps(name, found[name])]
         specs = self._specs(found, key, kept)
@@ -167,7 +167,7 @@ class _Reader:
             *([] if is_view else self._foreign_keys(inspector)),
             schema=self._schema,
         )
-        shape = _shape(specs, key, kept, self._read_only(found, auto))
+        shape = _shape(specs, (*key, *map(str, real_key)), kept, self._read_only(found, auto), key)
         reflection = Reflection(table=table, shape=shape, key=key, writable=writable)
         table.info[KEPT] = tuple(kept)
         table.info[REFLECTED] = reflection
@@ -205,12 +205,23 @@ class _Reader:
                 )
         return tuple(str(name) for name in wanted)
 
-    def _is_unique(self, inspector: Inspector, key: tuple[str, ...]) -> bool:
+    def _is_unique(self, connection: Connection, inspector: Inspector, key: tuple[str, ...]) -> bool:
+        if self._sqlite:
+            return any(set(names) == set(key) for names in self._sqlite_unique(connection))
         constraints = inspector.get_unique_constraints(self._name, self._schema)
         indexes = inspector.get_indexes(self._name, self._schema)
         sets: list[list[Any]] = [[*each["column_names"]] for each in constraints]
         sets += [[*each["column_names"]] for each in indexes if each["unique"] and not each.get("dialect_options")]
         return any(set(names) == set(key) for names in sets)
+
+    def _sqlite_unique(self, connection: Connection) -> Iterator[list[str]]:
+        """Return the columns of SQLite's unique indexes; SQLAlchemy misses those of types with a length."""
+        quote = self._dialect.identifier_preparer.quote
+        prefix = f"{quote(self._schema)}." if self._schema else ""
+        for index in connection.exec_driver_sql(f"PRAGMA {prefix}index_list({quote(self._name)})").all():
+            if index[2] and not index[4]:
+                columns = connection.exec_driver_sql(f"PRAGMA {prefix}index_info({quote(index[1])})").all()
+                yield [str(column[2]) for column in columns]
 
     def _is_automatic(self, connection: Connection, key: tuple[str, ...], found: Mapping[str, Any]) -> str | None:
         """Return the integer key column that the database fills in by itself, if there is one."""
@@ -245,7 +256,7 @@ class _Reader:
             f"SELECT sql FROM {prefix}sqlite_master WHERE type = 'table' AND lower(name) = lower(?)",  # noqa: S608  quoted
             (self._name,),
         ).scalar()
-        return written == "INTEGER" and _WITHOUT_ROWID.search(source or "") is None
+        return written == "INTEGER" and _NO_ROWID.search(source or "") is None
 
     def _keeps(self, name: str, column: Mapping[str, Any]) -> bool:
         """Tell whether a column is what its name says, so that we keep it."""
@@ -292,7 +303,7 @@ class _Reader:
 
     def _check(self, declared: FieldSpec, column: Mapping[str, Any]) -> None:
         kind = column_of(self._owner, declared).type
-        if contradict(kind, column["type"], sqlite=self._sqlite):
+        if contradict(kind, column["type"], self._dialect):
             raise ConfigurationError(
                 f"{self._owner}.{declared.name}: declared as {declared.annotation!r}, but the column of table "
                 f"{self.full_name!r} is {column['type']!r}"
@@ -306,6 +317,8 @@ class _Reader:
         if name in self._declared:
             ours = column_of(self._owner, self._declared[name])
             ours.nullable = options["nullable"]
+            meaning = self._meaning(column)
+            ours.type = stored_type(self._declared[name], ours.type, meaning, sqlite=self._sqlite)
             return ours
         kind: Any = self._meaning(column).type
         if name in kept:
@@ -343,26 +356,44 @@ class _Reader:
         """Return the foreign keys whose targets are there; SQLite keeps those that point nowhere."""
         constraints = []
         for key in inspector.get_foreign_keys(self._name, self._schema):
-            schema, target = key["referred_schema"], key["referred_table"]
-            if inspector.has_table(target, schema) and key["referred_columns"]:
-                prefix = f"{schema}.{target}" if schema else target
-                columns = [f"{prefix}.{name}" for name in key["referred_columns"]]
-                constraints.append(ForeignKeyConstraint(key["constrained_columns"], columns, name=key["name"]))
+            target = self._referred(inspector, key["referred_table"], key["referred_schema"], key["referred_columns"])
+            if target:
+                constraints.append(ForeignKeyConstraint(key["constrained_columns"], target, name=key["name"]))
         return constraints
+
+    def _referred(self, inspector: Inspector, table: str, schema: str | None, columns: Sequence[str]) -> list[str]:
+        """Return the columns a foreign key points at, spelt as they are; nothing where they can't be named."""
+        tables = [*inspector.get_table_names(schema), *inspector.get_view_names(schema)]
+        found = next((name for name in tables if _same_name(name, table, sqlite=self._sqlite)), None)
+        if found is None or "." in found:
+            return []
+        names = [str(column["name"]) for column in inspector.get_columns(found, schema)]
+        spelt = [next((n for n in names if _same_name(n, name, sqlite=self._sqlite)), ".") for name in columns]
+        prefix = f"{schema}.{found}" if schema else found
+        return [] if any("." in name for name in spelt) else [f"{prefix}.{name}" for name in spelt]
+
+
+def _same_name(one: str, other: str, *, sqlite: bool) -> bool:
+    return one == other or (sqlite and one.lower() == other.lower())
 
 
 _NUMBER = re.compile(r"NUM|DEC|FIXED|MONEY|REAL|FLOA|DOUB")
-_WITHOUT_ROWID = re.compile(r"\)[^()]*\bWITHOUT\s+ROWID\b[^()]*\Z", re.IGNORECASE)
+_NO_ROWID = re.compile(r"\)[^()]*\bWITHOUT\s+ROWID\b[^()]*\Z|\bINTEGER\s+PRIMARY\s+KEY\s+DESC\b", re.IGNORECASE)
 
 
 def _shape(
-    specs: Mapping[str, FieldSpec], key: tuple[str, ...], kept: Sequence[str], read_only: frozenset[str]
+    specs: Mapping[str, FieldSpec],
+    fixed: tuple[str, ...],
+    kept: Sequence[str],
+    read_only: frozenset[str],
+    key: tuple[str, ...],
 ) -> Shape:
+    """``fixed`` are the columns of the key in use and of the table's own: what a row is called by never changes."""
     posted = tuple(name for name in specs if name not in kept and name not in read_only)
     return Shape(
         specs=specs,
         key=key,
         posted=posted,
-        changed=tuple(name for name in posted if name not in key),
+        changed=tuple(name for name in posted if name not in fixed),
         automatic=frozenset(kept),
     )

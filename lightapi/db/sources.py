@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, FromClause, Select, Table, TextClause, UnaryExpression, func, inspect, select
+from sqlalchemy import (
+    ARRAY,
+    JSON,
+    ColumnElement,
+    FromClause,
+    Select,
+    Table,
+    TextClause,
+    UnaryExpression,
+    func,
+    inspect,
+    select,
+)
 from sqlalchemy.orm import FromStatement
 from sqlalchemy.sql import operators
 from sqlalchemy.sql.elements import Label, _label_reference, _textual_label_reference
+from sqlalchemy.types import NullType
 
-from lightapi.db.crud import answer_of
+from lightapi.db.joins import multiplies
 from lightapi.db.keyset import Term, default_nulls_first, ordered
+from lightapi.db.types import JSONDocument
+from lightapi.db.versions import answer_of
 
 if TYPE_CHECKING:
     from lightapi.plan import Plan
@@ -43,7 +58,8 @@ class Source:
         """Return a short name of the queryset's own order, so that a place in it is not taken for one in another."""
         compiled = [clause.compile() for clause in self.clauses]
         text = ", ".join(f"{each} {each.params}" for each in compiled)
-        return hashlib.sha256(text.encode()).hexdigest()[:8] if text else ""
+        names = "" if isinstance(self.from_, Table) else ", ".join(str(term.column.key) for term in self.key)
+        return hashlib.sha256(f"{text} {names}".encode()).hexdigest()[:8] if text or names else ""
 
     def may_be_null(self, column: ColumnElement[Any]) -> bool:
         """Tell whether a column can be NULL; of a queryset's, which may be outer joins, nobody knows."""
@@ -83,6 +99,8 @@ def queryset_source(plan: Plan, statement: Any, answered: Iterable[str], *, sqli
     fields = {name: columns[name] for name in answered if name in columns and name not in extras}
     has_key = all(name in columns for name in plan.key)
     tie = [columns[name] for name in (plan.key if has_key else columns)]
+    if _COPY in rows.c:
+        tie = [*(columns[name] for name in plan.key if has_key), rows.c[_COPY]]
     key = tuple(_term(column, nullable=not has_key, sqlite=sqlite) for column in tie)
     return Source(
         from_=rows,
@@ -98,9 +116,8 @@ def queryset_source(plan: Plan, statement: Any, answered: Iterable[str], *, sqli
 def _in_text_order(statement: Any) -> Select[Any]:
     """Return the rows of a statement in words, in its own order, which nothing can be read off."""
     rows = statement.subquery()
-    by_position: Any = func.row_number().over()
-    ordered_rows: Any = select(*rows.c).order_by(by_position)
-    return ordered_rows  # type: ignore[no-any-return]
+    numbered: Any = select(*rows.c).order_by(func.row_number().over())
+    return numbered  # type: ignore[no-any-return]
 
 
 def filterable(plan: Plan, statement: Any, *, sqlite: bool) -> tuple[Select[Any], Mapping[str, Any]]:
@@ -144,21 +161,37 @@ def _selected(plan: Plan, statement: Select[Any], *, sqlite: bool) -> tuple[Any,
         return found
 
     terms = list(_unwrapped(statement._order_by_clauses))
-    if any(isinstance(clause, TextClause) for clause, _, _ in terms):
-        by_position: Any = func.row_number().over(order_by=statement._order_by_clauses)
-        terms = [] if is_distinct else [(by_position, False, None)]
-    order = [(place(clause), descending, nulls_first) for clause, descending, nulls_first in terms]
+    in_words = any(isinstance(clause, TextClause) for clause, _, _ in terms)
+    order = [] if in_words else [(place(clause), descending, nulls_first) for clause, descending, nulls_first in terms]
+    own_key = [fields[name] for name in plan.key if name in fields]
+    if multiplies(statement, own_key):
+        hidden[_COPY] = _copy_number(own_key, [*fields.values(), *labelled.values()])
     inner = statement.with_only_columns(
         *(expression.label(name) for name, expression in fields.items()),
         *(labelled[name].label(label) for name, label in extras.items()),
         *(expression.label(name) for name, expression in hidden.items()),
         maintain_column_froms=True,
     )
-    if not (statement._has_row_limiting_clause or statement._distinct_on):
+    if not (statement._has_row_limiting_clause or statement._distinct_on or in_words):
         inner = inner.order_by(None)
-    rows = inner.subquery()
+    rows: Any = inner.subquery()
+    if in_words:
+        rows = select(*rows.c, func.row_number().over().label(_POSITION)).subquery()
+        order = [(_POSITION, False, None)]
     own = tuple(_own(rows.c[label], descending, first, sqlite=sqlite) for label, descending, first in order if label)
     return rows, extras, own
+
+
+def _copy_number(key: Sequence[Any], expressions: Sequence[Any]) -> Any:
+    """Return the number of a row among those with its key, which a join may have made several of."""
+    sortable = [expression for expression in expressions if not isinstance(expression.type, _UNSORTABLE)]
+    return func.row_number().over(partition_by=[*key] or None, order_by=sortable or None)
+
+
+_UNSORTABLE = (JSON, ARRAY, NullType, JSONDocument)
+
+_POSITION = "__position"
+_COPY = "__copy"
 
 
 def _own(column: ColumnElement[Any], descending: bool, nulls_first: bool | None, *, sqlite: bool) -> Term:  # noqa: FBT001
