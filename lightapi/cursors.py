@@ -113,7 +113,7 @@ def _packed(value: Any) -> Any:
     for kind, (tag, pack, _) in _PACKERS.items():
         if isinstance(value, kind):
             return {tag: pack(value)}
-    raise TypeError(f"rows can't be walked in an order by {type(value).__name__}")
+    return str(value)  # of a type that only the column knows, such as an IP address: the database reads its text
 
 
 def _unpacked(value: Any) -> Any:

@@ -11,6 +11,7 @@ from typing import Any, Optional
 
 import pytest
 from sqlalchemy import Engine, select, text
+from sqlalchemy.dialects.postgresql import INET
 from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.requests import Request
 
@@ -346,6 +347,28 @@ def test_a_key_that_only_the_database_can_read_is_404(api: Api, database: Databa
 
     assert client.get("/hosts/10.0.0.1").status_code == 200
     assert [client.request(verb, "/hosts/nope").status_code for verb in ("GET", "DELETE")] == [404, 404]
+
+
+@ONE_HOST
+@POSTGRES
+def test_types_that_only_the_column_knows_are_walked(api: Api) -> None:
+    class Machine(RestEndpoint):
+        """Ordered by an address."""
+
+        address: str = Field(sa_type=INET)
+
+        class Meta:
+            filtering = Filtering(ordering=["address"])
+            pagination = Pagination(style="cursor", page_size=1)
+
+    client = api({"/machines": Machine})
+    for address in ("10.0.0.2", "10.0.0.1"):
+        assert client.post("/machines", json={"address": address}).status_code == 201
+
+    first = client.get("/machines?ordering=address").json()
+    second = client.get("/machines", params={"cursor": first["next"]}).json()
+
+    assert [page["results"][0]["id"] for page in (first, second)] == [2, 1]
 
 
 @ONE_HOST
