@@ -19,7 +19,11 @@ from starlette.requests import Request
 from lightapi import Field, Filtering, LightApi, Pagination, RestEndpoint
 from tests.support.hosts import Client, Database
 
-pytestmark = [pytest.mark.hosts("wsgi-direct"), pytest.mark.engines("sqlite-sync", "postgres-sync")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.hosts("wsgi-direct"),
+    pytest.mark.engines("sqlite-sync", "postgres-sync"),
+]
 
 Row = dict[str, Any]
 Make = Callable[..., Engine | AsyncEngine]

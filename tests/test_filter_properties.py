@@ -199,7 +199,7 @@ def shelf(api: Api, database: Database) -> Shelf:
     return Shelf(client, database.admin_engine())
 
 
-pytestmark = [pytest.mark.hosts("asgi"), pytest.mark.engines("sqlite-sync", "postgres-sync")]
+pytestmark = [pytest.mark.slow, pytest.mark.hosts("asgi"), pytest.mark.engines("sqlite-sync", "postgres-sync")]
 
 
 def operands_of(operator: str, others: list[Any]) -> list[Any]:

@@ -13,6 +13,8 @@ from starlette.requests import Request
 from lightapi import Field, Filtering, LightApi, Pagination, RestEndpoint
 from tests.support.hosts import Api, Client, Database
 
+pytestmark = pytest.mark.slow  # every shape of queryset in every style
+
 STYLES: dict[str, Pagination] = {
     "page_number": Pagination(page_size=2),
     "limit_offset": Pagination(style="limit_offset", page_size=2),
