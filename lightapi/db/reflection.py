@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import re
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from sqlalchemy import (
     Column,
     Connection,
-    Engine,
     FetchedValue,
     ForeignKeyConstraint,
     Inspector,
@@ -24,25 +22,23 @@ from sqlalchemy import (
 )
 from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import DBAPIError, NoSuchTableError
-from sqlalchemy.pool import StaticPool
 from sqlalchemy.types import NullType
 
 from lightapi.db.legacy import AnyMoment
 from lightapi.db.mapping import KEPT, column_of, ddl_default, utcnow
 from lightapi.db.meaning import Meaning, contradict, meaning_of, stored_type
+from lightapi.db.outside import read_database
 from lightapi.db.store import Store
 from lightapi.declaration import MAINTAINED, FieldSpec, Shape, column_spec
 from lightapi.exceptions import ConfigurationError, nearest
 
-__all__ = ["ADDED", "REFLECTED", "Reflection", "read_database", "reflected"]
+__all__ = ["ADDED", "REFLECTED", "Reflection", "reflected"]
 
 REFLECTED = "lightapi.reflected"
 """Key of ``Table.info``: the Reflection of a table that we never create."""
 
 ADDED = "lightapi.added"
 """Key of ``Table.info``: the declared columns that the database's table lacks."""
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,45 +50,6 @@ class Reflection:
     key: tuple[str, ...]
     writable: bool
     """False for views, and for tables whose rows no key tells apart."""
-
-
-def read_database(store: Store, work: Callable[[Connection], T]) -> T:
-    """Run ``work`` on a connection now, whatever the engine and whether or not an event loop runs here.
-
-    An async engine's own pool belongs to the loop that serves: the connection comes from a twin that is thrown away.
-    """
-    base = store.lanes.base
-    if not store.is_async:
-        with base.connect() as connection:
-            return work(connection)
-    results: list[T] = []
-    failures: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            results.append(asyncio.run(_read(base, work)))
-        except BaseException as error:  # noqa: BLE001  raised again in the thread that waits
-            failures.append(error)
-
-    thread = threading.Thread(target=run, name="lightapi-reflection")
-    thread.start()
-    thread.join()
-    if failures:
-        raise failures[0]
-    return results[0]
-
-
-async def _read(base: Engine, work: Callable[[Connection], T]) -> T:
-    from sqlalchemy.ext.asyncio import AsyncEngine  # heavy, and of no use to a sync engine
-
-    shared = isinstance(base.pool, StaticPool)  # a twin of an in-memory database would be empty
-    engine = AsyncEngine(base if shared else Engine(base.pool.recreate(), base.dialect, base.url))
-    try:
-        async with engine.connect() as connection:
-            return await connection.run_sync(work)
-    finally:
-        if not shared:
-            await engine.dispose()
 
 
 def reflected(
