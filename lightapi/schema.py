@@ -10,9 +10,10 @@ from typing import Annotated, Any, Optional
 
 import pydantic
 from annotated_types import Ge
-from pydantic import BaseModel, ConfigDict, Strict, TypeAdapter, create_model
+from pydantic import BaseModel, ConfigDict, PlainSerializer, Strict, TypeAdapter, create_model
 from pydantic.fields import FieldInfo
 from pydantic_core import CoreConfig, SchemaSerializer, SchemaValidator, ValidationError
+from sqlalchemy import String
 from typing_extensions import TypedDict
 
 from lightapi.declaration import FieldSpec, Shape
@@ -151,11 +152,17 @@ def row_serializers(annotations: Mapping[str, Any], config: ConfigDict) -> tuple
     return one, many
 
 
+_TEXT_OF = PlainSerializer(str, return_type=str, when_used="unless-none")
+"""Some drivers give objects for columns that are text here: an address for INET, a UUID."""
+
+
 def answer_annotation(spec: FieldSpec) -> Any:
     """Return the annotation that serialises a stored value of this field."""
     by_kind: dict[str, Any] = {"json": Any, "custom": Any, "literal": Any, "text": str}
     if spec.storage.kind == "bytes" and spec.info.metadata:
         return constrained(spec.annotation, spec.info.metadata)  # an encoder answers, too
+    if spec.storage.kind == "str" and spec.storage.sa_type is not None and not isinstance(spec.storage.sa_type, String):
+        return Annotated[Any, _TEXT_OF]
     annotation = by_kind.get(spec.storage.kind, spec.storage.python)
     return Optional[annotation]  # noqa: UP045  the annotation is a value here, maybe a string form
 
