@@ -5,12 +5,14 @@ from lightapi.auth import (
     AllowAny,
     BaseAuthentication,
     BasePermission,
+    BasicAuthentication,
     IsAdminUser,
     IsAuthenticated,
+    JWTAuthentication,
 )
 from lightapi.columns import col
-from lightapi.config import Authentication, Filtering, Pagination, Serializer
-from lightapi.core import Middleware
+from lightapi.config import Authentication, Cache, Filtering, Pagination, Serializer
+from lightapi.core import CORSMiddleware, Middleware
 from lightapi.endpoint import HttpMethod, RestEndpoint
 from lightapi.exceptions import (
     ApiError,
@@ -21,6 +23,7 @@ from lightapi.exceptions import (
     NotFound,
     PermissionDenied,
     ServiceUnavailable,
+    TooManyRequests,
 )
 from lightapi.fields import Field
 from lightapi.filters import BaseFilter, FieldFilter, OrderingFilter, SearchFilter
@@ -34,6 +37,9 @@ __all__ = [
     "BaseAuthentication",
     "BaseFilter",
     "BasePermission",
+    "BasicAuthentication",
+    "CORSMiddleware",
+    "Cache",
     "ConfigurationError",
     "Conflict",
     "Field",
@@ -43,6 +49,7 @@ __all__ = [
     "InvalidInput",
     "IsAdminUser",
     "IsAuthenticated",
+    "JWTAuthentication",
     "LightApi",
     "Middleware",
     "NotFound",
@@ -53,6 +60,7 @@ __all__ = [
     "SearchFilter",
     "Serializer",
     "ServiceUnavailable",
+    "TooManyRequests",
     "col",
     "get_async_session",
     "get_sync_session",

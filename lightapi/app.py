@@ -7,12 +7,10 @@ import inspect
 import logging
 import os
 import re
-import signal
 import sys
 import threading
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Engine, MetaData
@@ -27,18 +25,19 @@ from lightapi.adapters.bridge import Bridge, refuse
 from lightapi.adapters.environ import Environ, StartResponse
 from lightapi.adapters.loop import gevent_patched
 from lightapi.adapters.wsgi import WSGIApp
+from lightapi.audit import Verb
+from lightapi.auth import Validator
+from lightapi.building import Options, build_service, checked_auth
 from lightapi.config import Pagination, explained
-from lightapi.db.entities import has_listeners
 from lightapi.db.mapping import NAMING
 from lightapi.db.store import Store, open_store
 from lightapi.exceptions import ApiError, ConfigurationError
-from lightapi.handlers import invoker, routes_of
 from lightapi.http.message import error_response
-from lightapi.http.pipeline import Pipeline
-from lightapi.http.routing import Routes, checked_path
-from lightapi.middleware import instances, step_of
+from lightapi.http.routing import checked_path
+from lightapi.middleware import cors_of, instances
 from lightapi.plan import Plan
-from lightapi.registration import listening, plan_of
+from lightapi.registration import plan_of
+from lightapi.running import serve
 from lightapi.service import Service
 
 if TYPE_CHECKING:
@@ -58,7 +57,13 @@ class LightApi:
 
     - ``engine``: a SQLAlchemy ``Engine`` or ``AsyncEngine``; else ``database_url``, else the
       environment's ``LIGHTAPI_DATABASE_URL``.
+    - ``cors_origins``: origins whose pages may read answers, ``["https://app.example.com"]``, or ``["*"]``;
+      ``cors_allow_credentials``: whether with their cookies (default False).
     - ``middlewares``: ``Middleware`` classes, in the order they see a request.
+    - ``login_validator``: ``(username, password)`` to the user's payload or None, sync or async; the login routes
+      ``/auth/login`` and ``/auth/token`` ask it, and so does ``BasicAuthentication``. ``auth_path`` moves them.
+    - ``rate_limiter``: failed logins per minute, client and user name: ``{"requests_per_minute": 10}`` is the
+      default, False for none, or a limiter of your own (see ``lightapi.limits``).
     - ``routes``, ``asgi_middleware``, ``lifespan``: Starlette's, for your own pages.
     - ``base_url``: put before links, which are path-absolute without it.
     - ``default_pagination``: a ``Pagination`` for endpoints whose ``Meta`` has none.
@@ -76,8 +81,13 @@ class LightApi:
         self,
         engine: Engine | AsyncEngine | None = None,
         database_url: str | None = None,
-        *,
+        cors_origins: Sequence[str] | None = None,
         middlewares: Sequence[Any] | None = None,
+        *,
+        cors_allow_credentials: bool = False,
+        auth_path: str = "/auth",
+        login_validator: Validator | None = None,
+        rate_limiter: Any = None,
         routes: Sequence[BaseRoute] = (),
         asgi_middleware: Sequence[StarletteMiddleware] = (),
         lifespan: Lifespan | None = None,
@@ -106,6 +116,10 @@ class LightApi:
         )
         refuse_gevent(self._store)
         self._middlewares = instances(middlewares or ())
+        self._cors = cors_of(cors_origins, self._middlewares, credentials=cors_allow_credentials)
+        self._auth_path = checked_auth(auth_path, login_validator, rate_limiter)
+        self._login_validator = login_validator
+        self._rate_limiter = rate_limiter
         self._routes = tuple(routes)
         self._asgi_middleware = tuple(asgi_middleware)
         self._lifespan = lifespan
@@ -165,6 +179,7 @@ class LightApi:
                     routes=self._routes,
                     middleware=self._asgi_middleware,
                     lifespan=self._lifespan,
+                    cors=self._cors,
                 )
             return self._starlette
 
@@ -187,6 +202,7 @@ class LightApi:
                     direct=direct and not self._asgi_middleware,
                     has_lifespan=self._lifespan is not None,
                     bridge=self._bridge,
+                    cors=self._cors,
                 )
             return self._wsgi[direct]
 
@@ -234,6 +250,14 @@ class LightApi:
             return refuse(ApiError(), environ, start_response)
         return app(environ, start_response)
 
+    def describe(self) -> list[Verb]:
+        """Return every verb of every path and who may call it; this builds the app.
+
+        Each is a named tuple: ``path``, ``verb``, ``endpoint``, ``authentication``, ``permission``, ``is_public``,
+        ``cache``.
+        """
+        return self._built().describe()
+
     def run(
         self,
         host: str | None = None,
@@ -242,29 +266,14 @@ class LightApi:
         reload: bool = False,  # noqa: FBT001, FBT002
         **options: Any,
     ) -> None:
-        """Create the tables and serve with uvicorn; other arguments are uvicorn's.
+        """Create the tables, check the cache and serve with uvicorn; other arguments are uvicorn's.
 
         ``host`` defaults to LIGHTAPI_HOST, else 127.0.0.1; ``port`` to LIGHTAPI_PORT, else 8000.
         ``debug`` logs at debug level; ``reload`` restarts when a source file changes.
         """
-        import uvicorn  # a server imports it itself
-
-        chosen_host = host or os.environ.get("LIGHTAPI_HOST") or "127.0.0.1"
-        chosen_port = port if port is not None else _environment_port()
         self.build_app()
-        target: Any = _import_string(self) if reload else self.asgi
-        print(f"LightAPI: http://{chosen_host}:{chosen_port}", *sorted(self._plans), flush=True)  # noqa: T201
-        if threading.current_thread() is threading.main_thread():
-            # uvicorn finishes what it has begun, then raises the signal again: that is a clean end.
-            signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-        uvicorn.run(
-            target,
-            host=chosen_host,
-            port=chosen_port,
-            reload=reload,
-            # Else WEB_CONCURRENCY decides, and several processes need an import string.
-            **{"workers": 1, "log_level": "debug" if debug else "info", **options},
-        )
+        self._built().check_cache()
+        serve(self, host=host, port=port, debug=debug, reload=reload, paths=self._plans, options=options)
 
     def _built(self) -> Service:
         with self._lock:
@@ -278,22 +287,15 @@ class LightApi:
 
     def _build_service(self) -> Service:
         self._registry.configure()
-        invoke = invoker(self._store)
-        steps = [step_of(middleware, invoke) for middleware in self._middlewares]
-        functions = [middleware.process for middleware in self._middlewares]
-        routes = Routes()
-        for path, plan in self._plans.items():
-            ready = listening(plan, self._store.dialect, listened=has_listeners(plan.endpoint))
-            routes.add(path, *routes_of(ready, self._store, functions), deep=plan.deep)
-        return Service(
-            routes=routes,
-            pipeline=Pipeline(steps, self._store.translate),
-            store=self._store,
-            metadata=self.metadata,
-            plans=tuple(self._plans.values()),
+        options = Options(
+            middlewares=self._middlewares,
+            auth_path=self._auth_path,
+            login_validator=self._login_validator,
+            rate_limiter=self._rate_limiter,
             create_tables=_creates_tables(self._create_tables),
             max_body_size=self._max_body_size,
         )
+        return build_service(self._plans, self._store, self.metadata, options)
 
 
 _ASGI_ARGUMENTS = 3
@@ -343,20 +345,3 @@ def _creates_tables(given: bool | None) -> bool:  # noqa: FBT001  private
     if given is not None:
         return given
     return os.environ.get("LIGHTAPI_CREATE_TABLES", "true").lower() not in ("0", "false", "no")
-
-
-def _environment_port() -> int:
-    text = os.environ.get("LIGHTAPI_PORT") or "8000"
-    if not (text.isascii() and text.isdigit()):
-        raise ConfigurationError(f"LIGHTAPI_PORT={text!r} given; allowed: a port number")
-    return int(text)
-
-
-def _import_string(app: LightApi) -> str:
-    """Return ``module:name`` of an app in the program's main module, for the reloader."""
-    main = sys.modules["__main__"]
-    source = getattr(main, "__file__", None)
-    name = next((name for name, value in vars(main).items() if value is app), None)
-    if source is None or name is None:
-        raise ConfigurationError("run(reload=True): the app must be a global name of the script that is run")
-    return f"{Path(source).stem}:{name}"

@@ -1,16 +1,29 @@
-"""What a class may say in ``Meta``, checked when the class is made."""
+"""What a class may give in ``Meta``: each is checked when it is made."""
 
 from __future__ import annotations
 
 import functools
 import inspect
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, TypeVar
 
 from lightapi.exceptions import ConfigurationError, nearest
 
-__all__ = ["VERBS", "Authentication", "Filtering", "MetaOptions", "Pagination", "Serializer", "explained"]
+__all__ = [
+    "ALGORITHMS",
+    "VERBS",
+    "Authentication",
+    "Cache",
+    "Filtering",
+    "Pagination",
+    "Serializer",
+    "backends_in",
+    "explained",
+    "names_in",
+    "one_of",
+]
 
 VERBS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
@@ -35,13 +48,21 @@ def explained(cls: Options) -> Options:
     return cls
 
 
+ALGORITHMS = (
+    *("HS256", "HS384", "HS512"),
+    *("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"),
+)
+"""The ``alg`` values of tokens (RFC 7518 section 3.1, RFC 8037 section 3.1)."""
+
+
 @explained
 @dataclass(frozen=True)
 class Authentication:
     """Say who may call an endpoint: a backend that names the user, a permission that decides."""
 
     backend: Any = None
-    """An authentication class or instance with ``authenticate(request) -> bool``; None: anonymous."""
+    """An authentication class or instance with ``authenticate(request) -> bool``, or a list of them, tried in
+    order; None: anonymous."""
 
     permission: Any = None
     """A permission class or instance, or a dict of them per verb (a verb left out is denied).
@@ -49,9 +70,20 @@ class Authentication:
     Default: ``IsAuthenticated`` when there is a backend, else ``AllowAny``.
     """
 
+    jwt_expiration: int = 3600
+    """Seconds that a token of the login routes is valid."""
+
+    jwt_extra_claims: Sequence[str] | None = None
+    """The claims of the validator's payload that such a token carries beside ``sub``; None or []: all."""
+
+    jwt_algorithm: str | None = None
+    """The algorithm of tokens, accepted and issued; default: the backend's, else ``HS256``."""
+
     def __post_init__(self) -> None:
-        if self.backend is not None:
-            _require_method(self.backend, "authenticate", "Authentication(backend=...)")
+        if isinstance(self.backend, (list, tuple)) and not self.backend:
+            raise ConfigurationError("Authentication(backend=[]): no backend given; allowed: at least one, or None")
+        for backend in backends_in(self.backend):
+            _require_method(backend, "authenticate", "Authentication(backend=...)")
         if isinstance(self.permission, Mapping):
             for verb, permission in self.permission.items():
                 if verb not in VERBS:
@@ -62,11 +94,38 @@ class Authentication:
                 _require_method(permission, "has_permission", f"Authentication(permission[{verb}])")
         elif self.permission is not None:
             _require_method(self.permission, "has_permission", "Authentication(permission=...)")
+        if type(self.jwt_expiration) is not int or self.jwt_expiration < 1:
+            raise ConfigurationError(
+                f"Authentication(jwt_expiration=...): {self.jwt_expiration!r} given; allowed: seconds, 1 or more"
+            )
+        names_in("Authentication(jwt_extra_claims=...)", self.jwt_extra_claims or None, "claim names")
+        if self.jwt_algorithm is not None:
+            one_of("Authentication(jwt_algorithm=...)", self.jwt_algorithm, ALGORITHMS)
+
+
+def backends_in(given: Any) -> tuple[Any, ...]:
+    """Return the backends of an Authentication in the order in which they are tried."""
+    if given is None:
+        return ()
+    return tuple(given) if isinstance(given, (list, tuple)) else (given,)
 
 
 def _require_method(value: Any, name: str, where: str, arguments: str = "request") -> None:
-    if not callable(getattr(value, name, None)):
-        raise ConfigurationError(f"{where}: {value!r} has no method {name}({arguments})")
+    method = getattr(value, name, None)
+    if not callable(method):
+        hint = ""
+        if isinstance(value, str):
+            hint = "; give the class, not its name"
+        elif isinstance(value, (list, tuple)):
+            hint = "; combine permissions with & and |"
+        raise ConfigurationError(f"{where}: {value!r} has no method {name}({arguments}){hint}")
+    if getattr(method, "__qualname__", "") in ("BasePermission.has_permission", "BaseAuthentication.authenticate"):
+        raise ConfigurationError(f"{where}: {value!r} has no {name}({arguments}) of its own")
+    if arguments == "request" and inspect.isfunction(getattr(method, "__func__", method)):
+        try:
+            inspect.signature(method).bind(*((None,) * (2 if isinstance(value, type) else 1)))
+        except TypeError as error:
+            raise ConfigurationError(f"{where}: {value!r}: can't be called as {name}(request): {error}") from None
 
 
 @explained
@@ -195,9 +254,9 @@ class Pagination:
     """True: cursor pages carry ``previous`` too."""
 
     def __post_init__(self) -> None:
-        _one_of("Pagination(style=...)", self.style, STYLES)
-        _one_of("Pagination(count=...)", self.count, COUNTS)
-        _one_of("Pagination(backwards=...)", self.backwards, (True, False))
+        one_of("Pagination(style=...)", self.style, STYLES)
+        one_of("Pagination(count=...)", self.count, COUNTS)
+        one_of("Pagination(backwards=...)", self.backwards, (True, False))
         for name in ("page_size", "max_page_size"):
             size = getattr(self, name)
             if name == "max_page_size" and size is None:
@@ -222,90 +281,41 @@ MOST_ROWS = 1_000_000
 """The largest page anybody may declare."""
 
 
-def _one_of(where: str, value: Any, allowed: Sequence[Any]) -> None:
+def one_of(where: str, value: Any, allowed: Sequence[Any]) -> None:
+    """Raise ConfigurationError unless the value, type included, is one of those allowed."""
     if not any(type(value) is type(choice) and value == choice for choice in allowed):
         hint = nearest(value, [each for each in allowed if isinstance(each, str)]) if isinstance(value, str) else ""
         raise ConfigurationError(f"{where}: {value!r} given; allowed: {', '.join(map(repr, allowed))}{hint}")
 
 
-@dataclass(frozen=True, kw_only=True)
-class MetaOptions:
-    """The options of one class's ``Meta``, defaults filled in."""
+@explained
+@dataclass(frozen=True)
+class Cache:
+    """Keep the answers of GET in Redis: bytes, per caller wherever the answer may depend on the caller.
 
-    table: str | None = None
-    """Table name; default: the class name in lower case plus ``s``."""
+    Every POST, PUT, PATCH and DELETE of the table makes what is kept of it void.
+    """
 
-    schema: str | None = None
-    """The database schema of the table; default: the connection's own."""
+    ttl: float
+    """Seconds that an answer is kept."""
 
-    primary_key: tuple[str, ...] = ()
-    """The key of a reflected view or of a reflected table without one: a column name, or several."""
+    vary_on: Sequence[str] | None = None
+    """The query parameters that count; all others are left out before the answer is made. Default: all count."""
 
-    reflect: Any = False
-    """``True``: the columns are those of the table in the database; ``"partial"``: and the declared ones too."""
+    vary_headers: Sequence[str] | None = None
+    """Request headers that make different answers, ``Accept-Language`` for example."""
 
-    serializer: Serializer = field(default_factory=Serializer)
-    """What answers show; default: every field."""
-
-    filtering: Filtering = field(default_factory=Filtering)
-    """What the query string may ask for; default: nothing."""
-
-    pagination: Pagination | None = None
-    """How lists are cut; default: the app's ``default_pagination``, else not at all."""
-
-    authentication: Authentication = field(default_factory=Authentication)
-    """Who may call; default: everybody."""
-
-    extra: str = "ignore"
-    """Unknown keys in a body: ``"ignore"`` or ``"forbid"`` (422)."""
-
-    queryset_scope: str = "list"
-    """``"list"``: ``queryset`` scopes lists; ``"all"``: also retrieve, update and delete by id."""
-
-    @classmethod
-    def of(cls, owner: str, options: Mapping[str, Any]) -> MetaOptions:
-        """Check a ``Meta`` body; ``owner`` is the class named in messages.
-
-        Raises ConfigurationError for an unknown option or a value outside its choices.
-        """
-        known = [option.name for option in fields(cls)]
-        for name, value in options.items():
-            if name not in known:
-                raise ConfigurationError(
-                    f"{owner}.Meta: unknown option {name!r}; allowed: {', '.join(known)}{nearest(name, known)}"
-                )
-            _check_option(owner, name, value)
-        return cls(**{name: _CONVERTED.get(name, _itself)(value) for name, value in options.items()})
+    def __post_init__(self) -> None:
+        ttl: Any = self.ttl
+        if isinstance(ttl, bool) or not isinstance(ttl, (int, float)) or not 0 < ttl <= _LONGEST:
+            raise ConfigurationError(f"Cache(ttl=...): {ttl!r} given; allowed: seconds, more than 0")
+        if self.vary_on is not None and tuple(self.vary_on) != ():
+            names_in("Cache(vary_on=...)", self.vary_on, "query parameters")
+        for name in names_in("Cache(vary_headers=...)", self.vary_headers or None, "header names") or ():
+            if not _TOKEN.fullmatch(name):
+                raise ConfigurationError(f"Cache(vary_headers=...): {name!r} given; allowed: header names")
 
 
-def _itself(value: Any) -> Any:
-    return value
-
-
-_CHOICES = {"extra": ("ignore", "forbid"), "queryset_scope": ("list", "all"), "reflect": (False, True, "partial")}
-_INSTANCES: dict[str, tuple[type, str]] = {
-    "authentication": (Authentication, "Authentication(...)"),
-    "filtering": (Filtering, "Filtering(...)"),
-    "pagination": (Pagination, "Pagination(...) or None"),
-    "serializer": (Serializer, "Serializer(...) or a subclass of Serializer"),
-}
-_CONVERTED: dict[str, Any] = {
-    "serializer": lambda value: value() if isinstance(value, type) else value,
-    "primary_key": lambda value: (value,) if isinstance(value, str) else tuple(value),
-}
-
-
-def _check_option(owner: str, name: str, value: Any) -> None:
-    where = f"{owner}.Meta.{name}"
-    if name in _CHOICES:
-        _one_of(where, value, _CHOICES[name])
-    if name in ("table", "schema") and not (isinstance(value, str) and value):
-        raise ConfigurationError(f"{where}: {value!r} given; allowed: a {name} name")
-    if name == "primary_key" and not isinstance(value, str):
-        names_in(where, value if value is not None else [], "column names, or one name")
-    if name in _INSTANCES:
-        kind, allowed = _INSTANCES[name]
-        is_class = name == "serializer" and isinstance(value, type) and issubclass(value, kind)
-        is_none = name == "pagination" and value is None
-        if not (isinstance(value, kind) or is_class or is_none):
-            raise ConfigurationError(f"{where}: {value!r} given; allowed: {allowed}")
+_LONGEST = 10 * 365 * 24 * 3600
+_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+"""RFC 9110 section 5.6.2."""

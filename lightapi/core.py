@@ -1,5 +1,5 @@
 """The import path of middleware that existing users know."""
 
-from lightapi.middleware import Middleware
+from lightapi.middleware import CORSMiddleware, Middleware
 
-__all__ = ["Middleware"]
+__all__ = ["CORSMiddleware", "Middleware"]

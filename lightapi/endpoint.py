@@ -17,13 +17,14 @@ from typing_extensions import dataclass_transform
 
 from lightapi import actions
 from lightapi.call import Call
-from lightapi.config import VERBS, MetaOptions
+from lightapi.config import VERBS
 from lightapi.db.crud import checked_queryset
 from lightapi.declaration import FieldSpec, Shape, declared_fields, declared_shape
 from lightapi.exceptions import ConfigurationError, nearest
 from lightapi.fields import Field
 from lightapi.http.body import parse_object
 from lightapi.http.drive import has_running_loop
+from lightapi.meta import MetaOptions, check_misplaced
 from lightapi.schema import Schemas, build_schemas
 
 __all__ = ["HttpMethod", "RestEndpoint"]
@@ -91,6 +92,7 @@ class RestEndpoint:
     def __init_subclass__(cls, **arguments: Any) -> None:
         """Read the fields and ``Meta``; raise ConfigurationError for what is wrong in them."""
         super().__init_subclass__(**arguments)
+        check_misplaced(cls)
         cls._fields = declared_fields(cls, _RESERVED)
         _clear_attributes(cls)
         cls._meta = _merged_meta(cls)

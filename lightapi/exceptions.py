@@ -13,12 +13,14 @@ LightApiError
     ├── UnsupportedMediaType     415
     ├── InvalidInput             422
     ├── BadRequest               400
+    ├── TooManyRequests          429, with ``Retry-After``
     └── ServiceUnavailable       503, with ``Retry-After``
 """
 
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -35,6 +37,7 @@ __all__ = [
     "PayloadTooLarge",
     "PermissionDenied",
     "ServiceUnavailable",
+    "TooManyRequests",
     "UnsupportedMediaType",
     "VersionConflict",
     "nearest",
@@ -138,6 +141,16 @@ class InvalidInput(ApiError):
     """A value the client sent is wrong; ``detail`` is a list of ``{"type", "loc", "msg"}``."""
 
     status_code = 422
+
+
+class TooManyRequests(ApiError):
+    """Too many failures; the client may try again after ``retry_after`` seconds (RFC 6585 section 4)."""
+
+    status_code = 429
+    detail = "Too many failed logins. Try again later."
+
+    def __init__(self, retry_after: float) -> None:
+        super().__init__(headers={"Retry-After": str(max(1, math.ceil(retry_after)))})
 
 
 class ServiceUnavailable(ApiError):

@@ -11,8 +11,9 @@ from starlette.requests import Request as StarletteRequest
 from starlette.responses import Response
 
 from lightapi import actions
+from lightapi.access import access_for
 from lightapi.actions import Operation
-from lightapi.auth import access_for
+from lightapi.auth import Validator
 from lightapi.call import Call
 from lightapi.db.errors import translate
 from lightapi.endpoint import RestEndpoint
@@ -60,23 +61,32 @@ def invoker(store: Any) -> Callable[..., Awaitable[Any]]:
     return invoke
 
 
-def routes_of(plan: Plan, store: Any, middlewares: list[Callable[..., Any]]) -> tuple[Route, Route]:
-    """Return the routes of an endpoint's collection and of its items."""
+def routes_of(
+    plan: Plan,
+    store: Any,
+    middlewares: list[Callable[..., Any]],
+    validator: Validator | None,
+    around: Callable[[str, Handler], Handler] | None,
+) -> tuple[Route, Route]:
+    """Return the routes of an endpoint's collection and of its items; ``around`` puts the cache around a verb."""
     cls: Any = plan.endpoint
     invoke = invoker(store)
     routes = []
     for verbs in (_COLLECTION, _ITEM):
         chosen = {name: verb for name, verb in verbs.items() if name in cls._allowed_methods}
-        access, functions = access_for(cls._options.authentication, tuple(chosen), invoke)
+        access, functions = access_for(
+            cls.__name__, cls._options.authentication, tuple(chosen), invoke=invoke, validator=validator
+        )
         hooks = [hook for verb in chosen.values() for hook in _hooks(cls, verb)]
         if plan.has_queryset and (hooks or plan.scoped or "POST" in verbs):
             hooks.append(cls.queryset)
         if "POST" in verbs:
             hooks += [backend.filter_queryset for backend in plan.filters.custom]
         functions = [*middlewares, *functions, *hooks]
+        handlers = {name: _handler(plan, store, name, verb) for name, verb in chosen.items()}
         routes.append(
             make_route(
-                {name: _handler(plan, store, name, verb) for name, verb in chosen.items()},
+                handlers if around is None else {name: around(name, handlers[name]) for name in handlers},
                 access=access,
                 is_async=store.is_async or any(map(is_async, functions)),
                 is_blocking=bool(functions),

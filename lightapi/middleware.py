@@ -10,8 +10,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from lightapi.exceptions import ConfigurationError
+from lightapi.http.cors import Cors
 
-__all__ = ["Middleware", "instances", "step_of"]
+__all__ = ["CORSMiddleware", "Middleware", "cors_of", "instances", "step_of"]
 
 
 class Middleware:
@@ -23,6 +24,18 @@ class Middleware:
         Before the endpoint: return a Response to answer at once, None to go on. After it: return
         the response to send, or None for the one given. Errors and early answers are seen too.
         """
+
+
+class CORSMiddleware(Middleware):
+    """Stands in a list of middlewares for the app's CORS, which ``cors_origins`` configures; without it none."""
+
+
+def cors_of(origins: Any, middlewares: Iterable[Middleware], *, credentials: Any) -> Cors | None:
+    """Return an app's CORS, None where nobody asked for it; raise ConfigurationError for wrong arguments."""
+    wanted = origins is not None or any(isinstance(middleware, CORSMiddleware) for middleware in middlewares)
+    if not wanted and credentials is False:
+        return None
+    return Cors([] if origins is None else origins, credentials=credentials)
 
 
 def instances(given: Iterable[Any]) -> list[Middleware]:

@@ -26,6 +26,10 @@ class Access(Protocol):
     async def __call__(self, request: Request) -> None:
         """Let the request pass, or raise."""
 
+    def seal(self, request: Request, response: Response) -> Response:
+        """Say to caches whose answer this is."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answers:

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 from sqlalchemy import Connection, MetaData, Table, inspect
 from sqlalchemy.exc import NoSuchTableError
 from starlette.requests import Request
 from starlette.responses import Response
 
+from lightapi.audit import Verb, described
 from lightapi.db.mapping import check_foreign_keys
 from lightapi.db.readiness import check_schema, complete, point_out_orderings
 from lightapi.db.reflection import REFLECTED
 from lightapi.db.store import Store
 from lightapi.exceptions import ConfigurationError, ServiceUnavailable, nearest
+from lightapi.http.drive import drive
 from lightapi.http.message import json_response
 from lightapi.http.pipeline import Pipeline
 from lightapi.http.routing import Routes
 from lightapi.plan import Plan, Route, make_route
+from lightapi.redis_link import RedisLink
 
-__all__ = ["Service"]
+__all__ = ["Service", "health_routes"]
 
 logger = logging.getLogger("lightapi")
 
@@ -36,7 +39,10 @@ class Service:
         pipeline: Pipeline,
         store: Store,
         metadata: MetaData,
-        plans: Sequence[Plan],
+        built: Mapping[str, tuple[Plan, Route, Route]],
+        own: Mapping[str, Route],
+        link: RedisLink | None,
+        caches: bool,
         create_tables: bool,
         max_body_size: int,
     ) -> None:
@@ -45,12 +51,16 @@ class Service:
         self.store = store
         self.max_body_size = max_body_size
         self._metadata = metadata
-        self._plans = plans
-        self._owners = {plan.table.key: plan.endpoint.__name__ for plan in plans}
+        self._plans = [plan for plan, _, _ in built.values()]
+        self._owners = {plan.table.key: plan.endpoint.__name__ for plan in self._plans}
         self._create_tables = create_tables
-        for path, route in health_routes(store).items():
-            if path not in routes:
-                routes.add(path, route)
+        self.link = link
+        self._caches = caches
+        self._verbs = described(built, own)
+
+    def describe(self) -> list[Verb]:
+        """Return every verb of every path, and who may call it."""
+        return list(self._verbs)
 
     @property
     def is_ready(self) -> bool:
@@ -107,6 +117,8 @@ class Service:
             await self.ensure_ready()
         except ServiceUnavailable:
             warn_unreachable()
+        if self._caches and self.link is not None and not await self.link.check():
+            warn_without_cache()
 
     def start_now(self) -> None:
         """Do the same in a thread that may block."""
@@ -118,6 +130,13 @@ class Service:
     async def stop(self) -> None:
         """Give the database connections back when a server stops."""
         await self.store.dispose()
+        if self.link is not None:
+            await self.link.close()
+
+    def check_cache(self) -> None:
+        """Warn when Redis does not answer although answers are to be kept there; in a thread that may block."""
+        if self._caches and self.link is not None and not drive(self.link.check()):
+            warn_without_cache()
 
 
 _KEY = "tables"
@@ -130,20 +149,34 @@ def warn_unreachable() -> None:
     warnings.warn(message, RuntimeWarning, stacklevel=3)
 
 
-def health_routes(store: Store) -> dict[str, Route]:
-    """Return ``/healthz`` (the process lives) and ``/readyz`` (its database answers)."""
+def warn_without_cache() -> None:
+    """Say that Redis does not answer yet."""
+    message = "Redis cannot be reached: nothing is cached until it can; set LIGHTAPI_REDIS_URL"
+    logger.warning(message)
+    warnings.warn(message, RuntimeWarning, stacklevel=3)
+
+
+def health_routes(store: Store, link: RedisLink | None) -> dict[str, Route]:
+    """Return ``/healthz`` (the process lives) and ``/readyz`` (its database answers, and its Redis if it caches)."""
 
     async def healthz(request: Request) -> Response:
         return json_response({"status": "ok"})
 
     async def readyz(request: Request) -> Response:
+        states = {"database": "ok"}
+        retry_after = "1"
         try:
             await store.ping()
         except ServiceUnavailable as error:
-            response = json_response({"status": "unavailable", "database": "unavailable"}, 503)
-            response.headers["Retry-After"] = error.headers["Retry-After"]
-            return response
-        return json_response({"status": "ok", "database": "ok"})
+            states["database"] = "unavailable"
+            retry_after = error.headers["Retry-After"]
+        if link is not None:
+            states["redis"] = "ok" if await link.check() else "unavailable"
+        if "unavailable" not in states.values():
+            return json_response({"status": "ok", **states})
+        response = json_response({"status": "unavailable", **states}, 503)
+        response.headers["Retry-After"] = retry_after
+        return response
 
     return {
         "/healthz": make_route({"GET": healthz}, internal=True),

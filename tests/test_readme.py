@@ -14,24 +14,33 @@ import time
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 import pytest
 
 README = Path(__file__).parent.parent / "README.md"
+PAGES = [README, *sorted(README.parent.glob("docs/*.md"))]
 
 
-def blocks(language: str) -> list[str]:
+def blocks(language: str, page: Path = README) -> list[str]:
     """Return the fenced blocks of one language."""
-    return re.findall(rf"^```{language}\n(.*?)^```", README.read_text(), re.MULTILINE | re.DOTALL)
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.parametrize("block", blocks("python"), ids=lambda block: block.split("\n", 1)[0][:40])
-def test_every_python_block_runs(block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("page", "number"),
+    [
+        pytest.param(page, number, id=f"{page.stem}-{number}")
+        for page in PAGES
+        for number in range(len(blocks("python", page)))
+    ],
+)
+def test_every_python_block_runs(page: Path, number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LIGHTAPI_JWT_SECRET", "0123456789abcdef0123456789abcdef")
 
-    exec(compile(block, "README.md", "exec", dont_inherit=True), {"__name__": "readme"})
+    exec(compile(blocks("python", page)[number], page.name, "exec", dont_inherit=True), {"__name__": "readme"})
 
 
 @pytest.fixture(scope="module")
@@ -55,11 +64,33 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     assert process.wait(20) in (0, -signal.SIGTERM)  # uvicorn passes the signal on when it is done
 
 
-def commands() -> list[tuple[list[str], str]]:
-    """Return each curl command of the README with the answer printed below it."""
-    block = next(block for block in blocks("bash") if block.startswith("curl"))
+class Asked(NamedTuple):
+    """What a curl line asks."""
+
+    method: str
+    path: str
+    body: str | None
+    headers: dict[str, str]
+
+
+def curl_lines(block: str) -> list[tuple[Asked, str]]:
+    """Return the request of each curl command of a block, with the answer printed below it."""
     pairs = re.findall(r"^(curl.*?)\n# (.*?)$", block.replace("\\\n", ""), re.MULTILINE)
-    return [(shlex.split(command), answer) for command, answer in pairs]
+    return [(_asked(shlex.split(command)), answer) for command, answer in pairs]
+
+
+def _asked(command: list[str]) -> Asked:
+    method, body, headers = "GET", None, {}
+    for flag, value in pairwise(command):
+        if flag == "-X":
+            method = value
+        elif flag == "-d":
+            body = value
+        elif flag == "-H":
+            name, _, content = value.partition(": ")
+            headers[name] = content
+    path = next(word for word in command if word.startswith("http")).partition(":8000")[2]
+    return Asked(method, path, body, headers)
 
 
 def matches(printed: str, given: str) -> bool:
@@ -71,21 +102,11 @@ def matches(printed: str, given: str) -> bool:
 
 def test_the_curl_lines_answer_as_printed(server: str) -> None:
     seen = []
-    for command, printed in commands():
-        method, data, headers = "GET", None, {}
-        for flag, value in pairwise(command):
-            if flag == "-X":
-                method = value
-            elif flag == "-d":
-                data = value
-            elif flag == "-H":
-                name, _, content = value.partition(": ")
-                headers[name] = content
-        path = next(word for word in command if word.startswith("http")).partition(":8000")[2]
-        response = httpx.request(method, server + path, content=data, headers=headers)
+    for asked, printed in curl_lines(next(block for block in blocks("bash") if block.startswith("curl"))):
+        response = httpx.request(asked.method, server + asked.path, content=asked.body, headers=asked.headers)
         status, _, body = printed.partition(" ")
         seen.append(response.status_code)
-        assert str(response.status_code) == status, (command, response.text)
+        assert str(response.status_code) == status, (asked, response.text)
         assert matches(body, response.text), (body, response.text)
         _parses(response)
     assert seen == [201, 200, 200, 409, 204]

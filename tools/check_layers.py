@@ -16,15 +16,31 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "lightapi"
 RANKS = (
-    ("exceptions", "config", "plan"),
+    ("exceptions", "config", "meta", "plan"),
     (
         *("http", "http.message", "http.routing", "http.drive", "http.body", "http.cors"),
         *("fields", "storage", "declaration", "schema", "operators", "values", "keys", "cursors"),
     ),
     ("db", "db.*", "columns", "filters", "pagination", "session"),
-    ("auth", "cache", "middleware", "actions", "call", "handlers", "http.pipeline", "endpoint"),
     (
-        *("registration", "tables", "service", "openapi", "declarative", "adapters", "adapters.*"),
+        *("threads", "permissions", "keysets", "tokens", "auth", "access", "limits", "login"),
+        *("redis_wire", "redis_link", "cache"),
+        *("middleware", "actions", "call", "handlers", "http.pipeline", "endpoint"),
+    ),
+    (
+        *(
+            "registration",
+            "tables",
+            "service",
+            "audit",
+            "shelves",
+            "building",
+            "running",
+            "openapi",
+            "declarative",
+            "adapters",
+            "adapters.*",
+        ),
         *("app", "core", "rest"),
         *("cli", "cli.*", "__main__"),
     ),

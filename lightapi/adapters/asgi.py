@@ -11,9 +11,10 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.responses import Response
 from starlette.routing import BaseRoute
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from lightapi.exceptions import ApiError, NotFound
+from lightapi.http.cors import Cors, CorsApp
 from lightapi.http.drive import drive
 from lightapi.http.message import Request, error_response
 from lightapi.http.pipeline import finish, from_http_exception
@@ -84,8 +85,9 @@ def build_starlette(
     routes: Sequence[BaseRoute],
     middleware: Sequence[Middleware],
     lifespan: Lifespan | None,
+    cors: Cors | None,
 ) -> Starlette:
-    """Return the application: the user's routes first, LightAPI's paths for all the rest."""
+    """Return the application: the user's routes first, LightAPI's paths for all the rest, CORS around both."""
 
     @asynccontextmanager
     async def lived(app: Any) -> AsyncIterator[Any]:
@@ -99,14 +101,25 @@ def build_starlette(
         finally:
             await service.stop()
 
-    app = Starlette(
+    app = _Application(
         routes=list(routes),
         middleware=list(middleware),
         lifespan=lived,
         exception_handlers={Exception: _server_error, HTTPException: _http_error},
     )
     app.router.default = Endpoints(service)
+    app.cors = cors
     return app
+
+
+class _Application(Starlette):
+    """A Starlette application whose errors carry CORS headers, too."""
+
+    cors: Cors | None = None
+
+    def build_middleware_stack(self) -> ASGIApp:
+        stack = super().build_middleware_stack()
+        return stack if self.cors is None else CorsApp(stack, self.cors)
 
 
 async def _server_error(request: StarletteRequest, error: Exception) -> Response:

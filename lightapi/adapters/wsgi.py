@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from lightapi.adapters.bridge import Bridge
 from lightapi.adapters.environ import Environ, StartResponse, build_scope, read_body
 from lightapi.call import Tasks
 from lightapi.exceptions import ApiError, NotFound
+from lightapi.http.cors import Cors
 from lightapi.http.drive import drive
 from lightapi.http.message import Request, error_response
 from lightapi.http.pipeline import finish
@@ -36,15 +38,27 @@ class WSGIApp:
         direct: bool,
         has_lifespan: bool,
         bridge: Bridge,
+        cors: Cors | None,
     ) -> None:
         self._service = service
         self._routes = tuple(routes)
         self._direct = direct
         self._has_lifespan = has_lifespan
         self._bridge = bridge
+        self._cors = cors
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
+        cors = self._cors
+        if cors is None:
+            return self._answer(environ, start_response)
+        preflight = cors.preflight(environ["REQUEST_METHOD"], lambda name: environ.get(variable_of(name)))
+        if preflight is not None:
+            start_response(_status_line(preflight.status_code), _as_text(preflight.raw_headers))
+            return []
+        return self._answer(environ, partial(_start_with_cors, cors, environ, start_response))
+
+    def _answer(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         if not self._direct:
             return self._bridge(environ, start_response)
         try:
@@ -88,12 +102,31 @@ class WSGIApp:
         body = getattr(response, "body", None)
         if not isinstance(body, bytes):
             return self._bridge.respond(response, environ, start_response)
-        headers = [(k.decode("latin-1"), v.decode("latin-1")) for k, v in response.raw_headers]
-        start_response(_status_line(response.status_code), headers)
+        start_response(_status_line(response.status_code), _as_text(response.raw_headers))
         pieces = [body] if body else []
         if response.background is None:
             return pieces
         return _Closing(pieces, response.background, self._bridge)
+
+
+def _as_text(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[str, str]]:
+    return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
+
+
+def variable_of(header: str) -> str:
+    """Return the name under which WSGI gives a header."""
+    return f"HTTP_{header.upper().replace('-', '_')}"
+
+
+def _start_with_cors(cors: Cors, environ: Environ, start_response: StartResponse, *answer: Any) -> Any:
+    """Begin an answer, whoever gives it: the endpoints, the bridge's application, or the bridge itself."""
+    status, headers, *rest = answer
+    given = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+    if (b"vary", b"Origin") not in given:
+        added: list[tuple[bytes, bytes]] = [*given]
+        cors.add(environ.get("HTTP_ORIGIN"), added)
+        headers = [*headers, *_as_text(added[len(given) :])]
+    return start_response(status, headers, *rest)
 
 
 class _Closing:

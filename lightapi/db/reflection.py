@@ -32,10 +32,13 @@ from lightapi.db.store import Store
 from lightapi.declaration import MAINTAINED, FieldSpec, Shape, column_spec
 from lightapi.exceptions import ConfigurationError, nearest
 
-__all__ = ["ADDED", "REFLECTED", "Reflection", "reflected"]
+__all__ = ["ADDED", "MAY_ACT", "REFLECTED", "Reflection", "reflected"]
 
 REFLECTED = "lightapi.reflected"
 """Key of ``Table.info``: the Reflection of a table that we never create."""
+
+MAY_ACT = "lightapi.may_act"
+"""Key of ``ForeignKeyConstraint.info``: True when the database may change rows by it, for all we know."""
 
 ADDED = "lightapi.added"
 """Key of ``Table.info``: the declared columns that the database's table lacks."""
@@ -315,7 +318,17 @@ class _Reader:
         for key in inspector.get_foreign_keys(self._name, self._schema):
             target = self._referred(inspector, key["referred_table"], key["referred_schema"], key["referred_columns"])
             if target:
-                constraints.append(ForeignKeyConstraint(key["constrained_columns"], target, name=key["name"]))
+                options = key.get("options", {})
+                constraint = ForeignKeyConstraint(
+                    key["constrained_columns"],
+                    target,
+                    name=key["name"],
+                    ondelete=options.get("ondelete"),
+                    onupdate=options.get("onupdate"),
+                    # What SQLite's inline REFERENCES say about that is not read.
+                    info={MAY_ACT: inspector.dialect.name == "sqlite"},
+                )
+                constraints.append(constraint)
         return constraints
 
     def _referred(self, inspector: Inspector, table: str, schema: str | None, columns: Sequence[str]) -> list[str]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Generator
 from typing import Any, TypeVar
 
 from lightapi.exceptions import LightApiError
 
-__all__ = ["NeedsLoop", "drive", "has_running_loop", "is_async"]
+__all__ = ["Decision", "NeedsLoop", "drive", "has_running_loop", "is_async"]
 
 T = TypeVar("T")
 
@@ -36,6 +36,20 @@ def drive(coroutine: Coroutine[Any, Any, T]) -> T:
         f"{name} waited on a route without an event loop; declare the function that returned "
         "an awaitable with 'async def'"
     )
+
+
+class Decision:
+    """A decision that must be awaited: taken for a bool, it would always be True."""
+
+    def __init__(self, coroutine: Coroutine[Any, Any, bool]) -> None:
+        self._coroutine = coroutine
+
+    def __await__(self) -> Generator[Any, Any, bool]:
+        return self._coroutine.__await__()
+
+    def __bool__(self) -> bool:
+        self._coroutine.close()
+        raise TypeError("this decision waits for something: await it, in an 'async def'")
 
 
 def has_running_loop() -> bool:

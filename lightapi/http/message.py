@@ -13,13 +13,27 @@ from starlette.responses import Response
 
 from lightapi.exceptions import ApiError, BadRequest, PayloadTooLarge
 
-__all__ = ["JSONBytes", "Request", "add_headers", "detached", "error_response", "json_response"]
+__all__ = [
+    "NOSNIFF",
+    "JSONBytes",
+    "Request",
+    "add_headers",
+    "add_missing",
+    "add_vary",
+    "detached",
+    "error_response",
+    "json_response",
+    "owned",
+]
 
 
 ResponseType = TypeVar("ResponseType", bound=Response)
 
 _UNAUTHORIZED = 401
 """Always carries a challenge (RFC 9110 section 15.5.2)."""
+
+NOSNIFF = (b"x-content-type-options", b"nosniff")
+"""A browser must not guess that an answer is a page or a script."""
 
 _LENGTH_DIGITS = 18
 """A longer Content-Length is larger than any limit; it is not worth converting."""
@@ -39,6 +53,7 @@ class JSONBytes(Response):
         self.raw_headers = [
             (b"content-length", b"%d" % len(body)),
             (b"content-type", b"application/json"),
+            NOSNIFF,
         ]
 
     def __await__(self) -> Generator[None, None, JSONBytes]:
@@ -97,6 +112,22 @@ def detached(response: ResponseType) -> ResponseType:
     twin.__dict__.pop("_headers", None)
     twin.raw_headers = [*response.raw_headers]
     return twin
+
+
+def owned(response: ResponseType) -> ResponseType:
+    """Return a response whose headers may be changed: this one where it is ours, else a copy."""
+    return response if isinstance(response, JSONBytes) else detached(response)
+
+
+def add_missing(response: Response, name: bytes, value: bytes) -> None:
+    """Append a header, unless the response has it."""
+    if not any(given == name for given, _ in response.raw_headers):
+        response.raw_headers.append((name, value))
+
+
+def add_vary(response: Response, names: bytes) -> None:
+    """Name request headers that the answer depends on (RFC 9110 section 12.5.5)."""
+    response.raw_headers.append((b"vary", names))
 
 
 def error_response(error: ApiError) -> JSONBytes:

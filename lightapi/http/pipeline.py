@@ -11,7 +11,7 @@ from starlette.requests import Request as StarletteRequest
 from starlette.responses import Response
 
 from lightapi.exceptions import ApiError, MethodNotAllowed
-from lightapi.http.message import JSONBytes, Request, detached, error_response
+from lightapi.http.message import NOSNIFF, JSONBytes, Request, detached, error_response, owned
 from lightapi.plan import Route
 
 __all__ = ["Pipeline", "Step"]
@@ -43,6 +43,9 @@ class Pipeline:
             response = await self._answer(request, route)
         except Exception as error:  # noqa: BLE001  the one place that turns failures into answers
             response = self._failure(request, error)
+        access = route.access.get("GET" if request.method == "HEAD" else request.method)
+        if access is not None:
+            response = access.seal(request, response)
         if self._after and not route.internal:
             response = await self._run_after(request, response)
         return response
@@ -106,6 +109,9 @@ def finish(method: str, response: Response) -> Response:
     if any(b"\n" in value or b"\r" in value for _, value in response.raw_headers):
         logger.error("a header of the response holds a line break: 500 instead")
         response = error_response(ApiError())
+    if not any(pair[0] == NOSNIFF[0] for pair in response.raw_headers):
+        response = owned(response)
+        response.raw_headers.append(NOSNIFF)
     if not hasattr(response, "body"):
         return response
     body: Any = response.body

@@ -259,10 +259,20 @@ def serve(host: str, loop_thread: LoopThread) -> Iterator[Callable[[LightApi, En
 
         def start(app: LightApi, engine: Engine | AsyncEngine | None = None) -> Client:
             stack.callback(close_bridge, app)
+            stack.callback(close_redis, app, loop_thread)
             transport = _transport_of(app, host, loop_thread)
             return stack.enter_context(Client(app, transport, engine))
 
         yield start
+
+
+def close_redis(app: LightApi, loop_thread: LoopThread) -> None:
+    """Close an application's connections to Redis, on the loops that opened them."""
+    link = None if app._service is None else app._service.link
+    if link is not None:
+        loop_thread.run(link.close())
+        if app._bridge is not None and app._bridge._thread is not None:
+            app._bridge.run(link.close())
 
 
 def close_bridge(app: LightApi) -> None:

@@ -1,0 +1,108 @@
+"""Build what serves: every endpoint's routes, the cache around them, the login routes, the audit."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import MetaData
+
+from lightapi.access import VerbAccess
+from lightapi.audit import point_out_public, point_out_scope
+from lightapi.auth import BaseAuthentication, BasicAuthentication, JWTAuthentication, Validator, check_validator
+from lightapi.db.entities import has_listeners
+from lightapi.db.store import Store
+from lightapi.exceptions import ConfigurationError
+from lightapi.handlers import invoker, routes_of
+from lightapi.http.pipeline import Pipeline
+from lightapi.http.routing import Routes, checked_path
+from lightapi.limits import limiter_of
+from lightapi.login import login_route
+from lightapi.middleware import Middleware, step_of
+from lightapi.plan import Plan, Route
+from lightapi.redis_link import RedisLink, redis_url
+from lightapi.registration import listening
+from lightapi.service import Service, health_routes
+from lightapi.shelves import Shelves
+
+__all__ = ["Options", "build_service", "checked_auth"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What the app was told, apart from its endpoints."""
+
+    middlewares: Sequence[Middleware]
+    auth_path: str
+    login_validator: Validator | None
+    rate_limiter: Any
+    create_tables: bool
+    max_body_size: int
+
+
+def checked_auth(auth_path: Any, login_validator: Any, rate_limiter: Any) -> str:
+    """Return where the login routes are; raise ConfigurationError for wrong arguments of theirs."""
+    if not isinstance(auth_path, str):
+        raise ConfigurationError(f"auth_path={auth_path!r} given; allowed: a path, as in '/auth'")
+    check_validator("login_validator", login_validator)
+    limiter_of(rate_limiter, None)
+    return checked_path(auth_path)
+
+
+def build_service(plans: Mapping[str, Plan], store: Store, metadata: MetaData, options: Options) -> Service:
+    """Compile the endpoints; raise ConfigurationError for what can't be served."""
+    invoke = invoker(store)
+    ready = {
+        path: listening(plan, store.dialect, listened=has_listeners(plan.endpoint)) for path, plan in plans.items()
+    }
+    shelves = Shelves(ready.values(), metadata=metadata, engine=store.lanes.base, patience=store.timeout)
+    functions = [middleware.process for middleware in options.middlewares]
+    routes = Routes()
+    built: dict[str, tuple[Plan, Route, Route]] = {}
+    for path, plan in ready.items():
+        collection, item = routes_of(plan, store, functions, options.login_validator, shelves.around(plan))
+        routes.add(path, collection, item, deep=plan.deep)
+        built[path] = (plan, collection, item)
+    link = shelves.link
+    own = dict(health_routes(store, link))
+    backends = _login_backends(built)
+    if backends:
+        if link is None and os.environ.get("LIGHTAPI_REDIS_URL") and options.rate_limiter is not False:
+            link = RedisLink(redis_url())
+        limiter = limiter_of(options.rate_limiter, link)
+        route = login_route(backends, options.login_validator, limiter, invoke=invoke, on_loop=store.is_async)
+        own |= {f"{options.auth_path}/{name}": route for name in ("login", "token")}
+    for path, route in list(own.items()):
+        if not route.internal or path not in routes:
+            routes.add(path, route)
+        else:
+            del own[path]
+    point_out_public(built)
+    point_out_scope(built)
+    return Service(
+        routes=routes,
+        pipeline=Pipeline([step_of(middleware, invoke) for middleware in options.middlewares], store.translate),
+        store=store,
+        metadata=metadata,
+        built=built,
+        own=own,
+        link=link,
+        caches=shelves.link is not None,
+        create_tables=options.create_tables,
+        max_body_size=options.max_body_size,
+    )
+
+
+def _login_backends(built: Mapping[str, tuple[Plan, Route, Route]]) -> list[BaseAuthentication]:
+    """Return the backends, ready to serve, that users may log in for."""
+    found: dict[int, BaseAuthentication] = {}
+    for _, *pair in built.values():
+        for route in pair:
+            for access in route.access.values():
+                assert isinstance(access, VerbAccess)
+                for backend in access.backends:
+                    if isinstance(backend, (JWTAuthentication, BasicAuthentication)):
+                        found[id(backend)] = backend
+    return list(found.values())

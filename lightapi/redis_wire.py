@@ -1,0 +1,234 @@
+"""Connections to Redis: commands out, answers in, one round trip. What to do about failures is the link's affair.
+
+redis-py does the protocol. Its clients' pools look at a connection's socket before each use, and measure what they
+do; a connection used by itself costs half of that, and one that Redis has closed is noticed when it is used.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+__all__ = [
+    "LIMIT",
+    "Cluster",
+    "Command",
+    "Commands",
+    "Wire",
+    "WireOnLoops",
+    "answer_of",
+    "answer_on_loop",
+    "connection_maker",
+    "hurl",
+]
+
+LIMIT = 0.25
+"""Seconds to connect, and to answer."""
+
+Command = tuple[Any, ...]
+
+
+class Commands(Protocol):
+    """What sends commands from threads; errors that Redis answers are among the answers."""
+
+    def send(self, commands: tuple[Command, ...]) -> list[Any]:
+        """Return the answers."""
+        ...
+
+    def close(self) -> None:
+        """Close what is open."""
+
+
+def connection_maker(
+    url: str, *, asynchronous: bool, connected: Callable[[Any], Any], limit: float = LIMIT
+) -> Callable[[], Any]:
+    """Return what makes connections to a URL, not yet connected; ``connected`` greets the server on each.
+
+    Raises ValueError or TypeError for a URL that is none.
+    """
+    import redis.asyncio
+    import redis.asyncio.retry
+    from redis.backoff import NoBackoff
+
+    library: Any = redis.asyncio if asynchronous else redis
+    pool = library.ConnectionPool.from_url(
+        url,
+        socket_timeout=limit,
+        socket_connect_timeout=limit,
+        protocol=2,
+        retry=library.retry.Retry(NoBackoff(), 0),
+        redis_connect_func=connected,
+    )
+    return lambda: pool.connection_class(**pool.connection_kwargs)
+
+
+class Wire:
+    """Connections of threads; each carries one exchange at a time."""
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self._make = make
+        self._free: list[Any] = []
+
+    def send(self, commands: tuple[Command, ...]) -> list[Any]:
+        """Return the answers; over a new connection where Redis has closed the one that was free."""
+        from redis.exceptions import ConnectionError as Broken
+
+        try:
+            connection = self._free.pop()
+        except IndexError:
+            return self._exchange(self._make(), commands)
+        try:
+            return self._exchange(connection, commands)
+        except Broken:
+            self.close()  # the others are as old
+            return self._exchange(self._make(), commands)
+
+    def _exchange(self, connection: Any, commands: tuple[Command, ...]) -> list[Any]:
+        try:
+            connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+            answers = [answer_of(connection) for _ in commands]
+        except BaseException:
+            connection.disconnect()
+            raise
+        self._free.append(connection)
+        return answers
+
+    def close(self) -> None:
+        """Close the connections that are not in use."""
+        while self._free:
+            self._free.pop().disconnect()
+
+
+def answer_of(connection: Any) -> Any:
+    """Return the next answer, also where it is an error of the command."""
+    from redis.exceptions import ResponseError
+
+    try:
+        return connection.read_response()
+    except ResponseError as error:
+        return error
+
+
+def hurl(url: str, commands: tuple[Command, ...], seconds: float) -> bool:
+    """Send commands at once, over a new connection, and return whether they were answered in time.
+
+    Nothing is waited for before they are sent: a Redis that hangs or is slow obeys them when it goes on.
+    """
+
+    def sent_first(connection: Any) -> None:
+        first: list[Command] = []
+        if connection.password:
+            names = (connection.username,) if connection.username else ()
+            first.append(("AUTH", *names, connection.password))
+        if connection.db:
+            first.append(("SELECT", connection.db))
+        connection.send_packed_command(connection.pack_commands([*first, *commands]), check_health=False)
+        connection._parser.on_connect(connection)  # what on_connect does beside greeting the server
+        answers.extend(answer_of(connection) for _ in (*first, *commands))
+
+    answers: list[Any] = []
+    connection = connection_maker(url, asynchronous=False, connected=sent_first, limit=seconds)()
+    try:
+        connection.connect()
+    except Exception:  # noqa: BLE001  refused, hanging, or no Redis at all
+        return False
+    finally:
+        connection.disconnect()
+    return not any(isinstance(answer, Exception) for answer in answers)
+
+
+class _Loop(NamedTuple):
+    """The connections of one event loop: those that are free, and the right to use one."""
+
+    free: list[Any]
+    turns: asyncio.Semaphore
+
+
+_MOST = 16
+"""Connections of one event loop: more would only wait for the same thread."""
+
+
+class WireOnLoops:
+    """Connections of event loops, each loop its own."""
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self._make = make
+        self._loops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Loop] = weakref.WeakKeyDictionary()
+
+    def turns(self) -> asyncio.Semaphore:
+        """Return what a caller holds while it uses ``send``: waiting for it is not Redis's fault."""
+        return self._here().turns
+
+    def _here(self) -> _Loop:
+        loop = asyncio.get_running_loop()
+        here = self._loops.get(loop)
+        if here is None:
+            here = self._loops[loop] = _Loop([], asyncio.Semaphore(_MOST))
+        return here
+
+    async def send(self, commands: tuple[Command, ...]) -> list[Any]:
+        """Return the answers; over a new connection where Redis has closed the one that was free."""
+        from redis.exceptions import ConnectionError as Broken
+
+        free = self._here().free
+        if not free:
+            return await self._exchange(free, self._make(), commands)
+        try:
+            return await self._exchange(free, free.pop(), commands)
+        except Broken:
+            await self.close()
+            return await self._exchange(free, self._make(), commands)
+
+    async def _exchange(self, free: list[Any], connection: Any, commands: tuple[Command, ...]) -> list[Any]:
+        try:
+            await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+            answers = [await answer_on_loop(connection) for _ in commands]
+        except BaseException:
+            await connection.disconnect(nowait=True)
+            raise
+        free.append(connection)
+        return answers
+
+    async def close(self) -> None:
+        """Close the running loop's connections that are not in use."""
+        free = self._here().free
+        while free:
+            await free.pop().disconnect(nowait=True)
+
+
+async def answer_on_loop(connection: Any) -> Any:
+    """Return the next answer, also where it is an error of the command."""
+    from redis.exceptions import ResponseError
+
+    try:
+        return await connection.read_response()
+    except ResponseError as error:
+        return error
+
+
+class Cluster:
+    """A cluster's nodes, through redis-py's client, which knows which of them has a key."""
+
+    def __init__(self, url: str) -> None:
+        import redis
+
+        options: dict[str, Any] = {"socket_timeout": LIMIT, "socket_connect_timeout": LIMIT, "protocol": 2}
+        self._client: Any = redis.RedisCluster.from_url(url, **options)
+
+    def send(self, commands: tuple[Command, ...]) -> list[Any]:
+        """Return the answers; each command goes to its node."""
+        from redis.exceptions import ResponseError
+
+        answers: list[Any] = []
+        for command in commands:
+            try:
+                answers.append(self._client.execute_command(*command))
+            except ResponseError as error:
+                answers.append(error)
+        return answers
+
+    def close(self) -> None:
+        """Close the connections to all nodes."""
+        self._client.close()
