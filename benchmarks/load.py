@@ -90,6 +90,13 @@ WORKLOADS = {
 }
 
 
+CACHE_WORKLOADS = {
+    "made": Workload(200, repeat("GET", "/made")),
+    "kept": Workload(200, repeat("GET", "/kept")),
+}
+"""The same list of 100 rows, from an endpoint without and one with a cache."""
+
+
 class Run:
     """What all connections have in common: whether they still ask, and what they have seen."""
 
@@ -178,7 +185,11 @@ def main(port: str, server: str, workload: str, seconds: str) -> None:
     """Measure and print JSON."""
     if importlib.util.find_spec("uvloop") is not None:
         importlib.import_module("uvloop").install()
-    print(json.dumps(asyncio.run(measure(int(port), int(server), WORKLOADS[workload], float(seconds)))))
+    print(
+        json.dumps(
+            asyncio.run(measure(int(port), int(server), {**WORKLOADS, **CACHE_WORKLOADS}[workload], float(seconds)))
+        )
+    )
 
 
 if __name__ == "__main__":

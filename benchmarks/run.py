@@ -1,7 +1,7 @@
 """Compare what an answer costs the server: LightAPI against the same answers written by hand.
 
 ``python3 dev.py bench [--quick] [--rounds N] [--seconds S] [--json FILE]``; README.md says how to read the table.
-``python3 dev.py bench depth`` is another benchmark: ``depth.py``.
+``python3 dev.py bench depth`` and ``bench cache`` are other benchmarks: ``depth.py`` and ``caching.py``.
 """
 
 from __future__ import annotations
@@ -11,49 +11,24 @@ import contextlib
 import http.client
 import json
 import os
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
-from typing import Any, NamedTuple
+from typing import Any
 
-import psycopg
-
-from benchmarks import depth
+from benchmarks import caching, depth
 from benchmarks.load import BAD, GOOD, ROWS, WORKLOADS
+from benchmarks.serving import PATIENCE, ROOT, Contender, Figures, fill, free_port, measured, wait_for
 from tests.support import servers
 
-ROOT = Path(__file__).resolve().parents[1]
 CONTENDERS = ("raw", "lightapi")
 """The first is what the others are compared with; ``contenders/<name>_asgi.py`` holds each."""
 SHORT_LIST = 20
-PATIENCE = 30.0
 FIGURES = ("cpu_us", "rps", "p50_ms", "p99_ms")
 
-TABLE = """
-CREATE TABLE {name} (
-    id serial PRIMARY KEY, title varchar(100) NOT NULL, author varchar NOT NULL, price numeric NOT NULL,
-    in_stock boolean NOT NULL, version integer NOT NULL DEFAULT 1,
-    created_at timestamptz DEFAULT CURRENT_TIMESTAMP, updated_at timestamptz DEFAULT CURRENT_TIMESTAMP
-);
-INSERT INTO {name} (title, author, price, in_stock, created_at, updated_at)
-SELECT 'Title ' || n, 'Author ' || n % 100, n % 100 + 0.50, n % 2 = 0, moment, moment
-FROM generate_series(1, {rows}) AS n, (VALUES (timestamptz '2020-01-02 03:04:05.678+00')) AS fixed (moment);
-"""
-
-Figures = dict[str, float]
 Answer = tuple[int, Any]
-
-
-class Contender(NamedTuple):
-    """A running server."""
-
-    name: str
-    port: int
-    process: int
 
 
 @contextlib.contextmanager
@@ -67,25 +42,15 @@ def started() -> Iterator[list[Contender]]:
         contenders = []
         for name in CONTENDERS:
             url = stack.enter_context(servers.database(postgres, f"lightapi_benchmark_{name}_{os.getpid()}"))
-            fill(url)
+            fill(url, {"books": ROWS, "shelves": SHORT_LIST})
             contenders.append(stack.enter_context(serving(name, url)))
         yield contenders
-
-
-def fill(url: str) -> None:
-    """Make the tables."""
-    with psycopg.connect(url, autocommit=True) as connection:
-        for name, rows in (("books", ROWS), ("shelves", SHORT_LIST)):
-            connection.execute(TABLE.format(name=name, rows=rows).encode())
-        connection.execute("VACUUM ANALYZE")
 
 
 @contextlib.contextmanager
 def serving(name: str, url: str) -> Iterator[Contender]:
     """Run one contender under uvicorn, one process, until the block ends."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "uvicorn", f"benchmarks.contenders.{name}_asgi:app", "--port", str(port)]
     command += ["--no-access-log", "--log-level", "warning", "--lifespan", "on"]
     with subprocess.Popen(command, cwd=ROOT, env={**os.environ, "BENCHMARK_URL": url}) as process:
@@ -94,19 +59,6 @@ def serving(name: str, url: str) -> Iterator[Contender]:
             yield Contender(name, port, process.pid)
         finally:
             process.terminate()
-
-
-def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
-    """Return when the server accepts connections."""
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            time.sleep(0.05)
-        else:
-            return
-    raise SystemExit(f"a contender did not start: {process.args!r}")
 
 
 def answers(contender: Contender) -> dict[str, Answer]:
@@ -141,14 +93,6 @@ def check(contenders: list[Contender]) -> None:
                 raise SystemExit(f"{contender.name} {workload}: {answer}, wanted {wanted[workload]}")
     if len(wanted["list_20"][1]["results"]) != SHORT_LIST or wanted["get_one"][1]["id"] != 77:
         raise SystemExit("the rows are not those that were asked for")
-
-
-def measured(contender: Contender, workload: str, seconds: float) -> Figures:
-    """Load one contender with one workload."""
-    command = [sys.executable, "-m", "benchmarks.load", str(contender.port), str(contender.process), workload]
-    done = subprocess.run([*command, str(seconds)], cwd=ROOT, stdout=subprocess.PIPE, check=True)
-    figures: Figures = json.loads(done.stdout)
-    return figures
 
 
 def compare(contenders: list[Contender], workloads: list[str], rounds: int, seconds: float) -> dict[str, Any]:
@@ -192,6 +136,9 @@ def main(arguments: list[str]) -> None:
     """Check, measure and print."""
     if arguments[:1] == ["depth"]:
         depth.main(arguments[1:])
+        return
+    if arguments[:1] == ["cache"]:
+        caching.main(arguments[1:])
         return
     parser = argparse.ArgumentParser(prog="dev.py bench", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=5)

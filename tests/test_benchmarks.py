@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import run
+from benchmarks import run, serving
 from benchmarks.load import WORKLOADS
 
 pytestmark = [
@@ -22,7 +22,7 @@ def test_a_quick_benchmark_measures_every_contender_on_every_workload(tmp_path: 
     report = tmp_path / "report.json"
 
     command = [sys.executable, "-m", "benchmarks.run", "--quick", "--json", str(report)]
-    done = subprocess.run(command, cwd=run.ROOT, capture_output=True, text=True, timeout=100, check=False)
+    done = subprocess.run(command, cwd=serving.ROOT, capture_output=True, text=True, timeout=100, check=False)
 
     assert done.returncode == 0, done.stderr
     results = json.loads(report.read_text(encoding="utf-8"))
@@ -35,8 +35,8 @@ def test_a_quick_benchmark_measures_every_contender_on_every_workload(tmp_path: 
 
 
 def test_a_contender_that_answers_otherwise_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    right = run.Contender("right", 1, 1)
-    wrong = run.Contender("wrong", 2, 2)
+    right = serving.Contender("right", 1, 1)
+    wrong = serving.Contender("wrong", 2, 2)
     rows = [{"id": number} for number in range(run.SHORT_LIST)]
     answered: dict[str, run.Answer] = {name: (workload.status, {}) for name, workload in WORKLOADS.items()}
     answered |= {"get_one": (200, {"id": 77}), "list_20": (200, {"results": rows})}
