@@ -58,15 +58,22 @@ def login_tokens(backends: list[BaseAuthentication], validator: Validator | None
     usual = [tokens for tokens in able if tokens.issues == _USUAL]
     special = [tokens for tokens in able if tokens not in usual]
     if len({tokens.issues for tokens in special}) > 1:
+        others = {tokens.issues for tokens in special} - {special[0].issues}
         logger.warning(
-            "the login routes issue tokens as the first endpoint wants them: %s; others want %s",
-            special[0].issues,
-            ", ".join(sorted({str(tokens.issues) for tokens in special[1:]})),
+            "the login routes issue one kind of token, that of the first endpoint that says how: %s; other endpoints "
+            "say %s",
+            _shown(special[0].issues),
+            " and ".join(sorted(map(_shown, others))),
         )
     return next(iter([*special, *usual, *every]), None)
 
 
 _USUAL = ("HS256", 3600, ())
+
+
+def _shown(issues: tuple[Any, ...]) -> str:
+    algorithm, seconds, claims = issues
+    return f"{algorithm}, {seconds} s, claims {', '.join(claims) or 'all'}"
 
 
 def login_route(

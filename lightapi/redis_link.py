@@ -111,7 +111,9 @@ class RedisLink:
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._up = True
+        self._hurling = threading.Lock()
         self._wanted = 0
+        self._hurled = 0
         self._tries = 0
         self._wire: Commands | None = None
         self._loops = WireOnLoops(self._make_on_loop)
@@ -144,13 +146,11 @@ class RedisLink:
             answers = await self._loops.send(commands)
         except RedisDown:
             raise
-        except BaseException as error:
-            if not last and isinstance(error, Exception) and _was_busy(begun, seen):
+        except Exception as error:
+            if not last and _was_busy(begun, seen):
                 return await self._sent(commands, last=True)
-            self._fail(error)  # also when the request is cancelled: whether Redis obeyed is not known
-            if isinstance(error, Exception):
-                raise RedisDown from error
-            raise
+            self._fail(error)
+            raise RedisDown from error
         return answers
 
     def _timed(self, commands: tuple[Command, ...]) -> list[Any]:
@@ -192,17 +192,23 @@ class RedisLink:
         """
         with self._lock:
             self._wanted += 1
+            number = self._wanted
         self._wake.set()
         if self._is_cluster:
             return
         if has_running_loop():
-            await in_thread("redis", self._hurl)
+            await in_thread("redis", self._hurl, number)
         else:
-            self._hurl()
+            self._hurl(number)
 
-    def _hurl(self) -> None:
-        if not self._up:
+    def _hurl(self, number: int) -> None:
+        """Delete all keys for the caller of that number, and for all who have come before this begins."""
+        with self._hurling:
+            if self._up or self._hurled >= number:
+                return
+            covered = self._wanted
             hurl(self._url, tuple(("DEL", key) for key in self.keys), _GRACE)
+            self._hurled = covered
 
     def _opened(self) -> Commands:
         with self._lock:

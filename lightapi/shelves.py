@@ -33,7 +33,7 @@ class Shelves:
 
     def __init__(self, plans: Iterable[Plan], *, metadata: MetaData, engine: Engine, patience: float) -> None:
         cached = [plan for plan in plans if cache_of(plan) is not None]
-        database = database_name(engine)
+        database = database_name(engine) if cached else ""
         usual = {"postgresql": "public", "sqlite": "main"}.get(engine.dialect.name, "")
         self._generations = {
             plan.table.key: generation_key(database, plan.table.schema or usual, plan.table.name) for plan in cached
@@ -118,10 +118,10 @@ def _point_out(plan: Plan) -> None:
             cache.vary_headers or isinstance(backend, ours) or (isinstance(backend, type) and issubclass(backend, ours))
         ):
             logger.warning(
-                "%s.Meta.cache: what %r tells callers apart by must be in request.state.user, or in "
-                "Cache(vary_headers=[...])",
+                "%s.Meta.cache: answers are kept per request.state.user, Authorization and Cookie; if they depend on "
+                "anything else that %s reads, name those headers in Cache(vary_headers=[...])",
                 name,
-                backend,
+                getattr(backend, "__name__", type(backend).__name__),
             )
     if overridden and plan.endpoint._options.authentication.backend is None and not cache.vary_headers:  # type: ignore[attr-defined]
         logger.warning(
