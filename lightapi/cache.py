@@ -8,7 +8,7 @@ import logging
 import secrets
 import uuid
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from datetime import date, datetime, time
 from decimal import Decimal
@@ -21,7 +21,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from lightapi.config import Cache
-from lightapi.db.reflection import MAY_ACT
 from lightapi.exceptions import ApiError
 from lightapi.http.message import JSONBytes, add_vary, owned
 from lightapi.plan import Handler
@@ -106,32 +105,41 @@ async def _found_or_made(handler: Handler, shelf: Shelf, key: str, request: Requ
     """Return the kept answer, or make it and keep it; one request makes it and others wait for that."""
     until = monotonic() + shelf.patience
     wait = _SOON
-    while True:
-        kept = await _look(shelf, key)
-        if kept.response is not None:
-            return _marked(kept.response, b"hit")
+    kept = await _look(shelf, key)
+    while kept.response is None:
         generation = kept.generation or await _begun(shelf)
-        if generation is None:
-            return None
+        if generation is None or monotonic() > until:
+            return None  # Redis is full, or the one who makes it takes too long
         lock = _lock(key, generation)
-        locked, holder, left = await shelf.link.ask(
-            ("SET", lock, "1", "NX", "PX", _LOCKED), ("GET", lock), ("PTTL", lock)
+        locked, holder, left, values = await shelf.link.ask(
+            ("SET", lock, "1", "NX", "PX", _LOCKED), ("GET", lock), ("PTTL", lock), ("MGET", shelf.generation, key)
         )
+        # Whoever held the lock may have kept the answer and let go since the last look.
+        kept = _kept(shelf, values)
         if locked and not isinstance(locked, Exception):
-            return await _made(handler, shelf, key, generation, request)
-        if isinstance(locked, Exception) or holder == _OPEN or monotonic() > until:
-            return None  # full, not to be kept, or the one who makes it takes too long
-        if left == _ENDLESS:
-            await shelf.link.ask(("DEL", lock))  # nobody's
-        await pause(wait)
-        wait = min(2 * wait, _LATE)
+            if kept == (generation, None):
+                return await _made(handler, shelf, key, generation, request)
+            await shelf.link.ask(("DEL", lock))
+        elif kept.response is None:
+            if isinstance(locked, Exception) or holder == _OPEN:
+                return None  # Redis is full, or the answer is not to be kept
+            if left == _ENDLESS:
+                await shelf.link.ask(("DEL", lock))  # nobody's
+            await pause(wait)
+            wait = min(2 * wait, _LATE)
+            kept = await _look(shelf, key)
+    return _marked(kept.response, b"hit")
 
 
 async def _look(shelf: Shelf, key: str) -> _Kept:
-    (answer,) = await shelf.link.ask(("MGET", shelf.generation, key))
-    if not (isinstance(answer, list) and len(answer) == 2):  # noqa: PLR2004  two keys were asked for
+    (values,) = await shelf.link.ask(("MGET", shelf.generation, key))
+    return _kept(shelf, values)
+
+
+def _kept(shelf: Shelf, values: Any) -> _Kept:
+    if not (isinstance(values, list) and len(values) == 2):  # noqa: PLR2004  two keys were asked for
         raise RedisDown
-    generation, value = answer
+    generation, value = values
     if not (isinstance(generation, bytes) and len(generation) == _WORD and generation.isalnum()):
         return _Kept(None, None)
     return _Kept(generation, _read(value, _stamp(shelf.link, generation)) if isinstance(value, bytes) else None)
@@ -326,24 +334,3 @@ def voiding(handler: Handler, generations: tuple[str, ...], link: RedisLink) -> 
 
 def _is_refusal(status: int) -> bool:
     return 400 <= status < 500  # noqa: PLR2004  the 4xx class of RFC 9110 section 15.5
-
-
-def affected(tables: Mapping[str, Any], written: str) -> set[str]:
-    """Return the keys of the tables whose rows a write of one table may change, itself included."""
-    found = {written}
-    grown = True
-    while grown:
-        grown = False
-        for key, table in tables.items():
-            if key not in found and any(_follows(reference, found) for reference in table.foreign_keys):
-                found.add(key)
-                grown = True
-    return found
-
-
-def _follows(reference: Any, tables: set[str]) -> bool:
-    """Tell whether the database itself changes the referring rows, for example ``ON DELETE CASCADE``."""
-    if reference.constraint.info.get(MAY_ACT):
-        return reference.target_fullname.rpartition(".")[0] in tables
-    acts = {(reference.ondelete or "").upper(), (reference.onupdate or "").upper()} - {"", "NO ACTION", "RESTRICT"}
-    return bool(acts) and reference.target_fullname.rpartition(".")[0] in tables

@@ -11,9 +11,10 @@ from typing import Any
 from sqlalchemy import Engine, MetaData
 
 from lightapi.auth import BasicAuthentication, JWTAuthentication
-from lightapi.cache import Shelf, affected, generation_key, keeping, voiding
+from lightapi.cache import Shelf, generation_key, keeping, voiding
 from lightapi.config import backends_in
 from lightapi.db.identity import database_name
+from lightapi.db.reflection import MAY_ACT
 from lightapi.endpoint import RestEndpoint
 from lightapi.exceptions import nearest
 from lightapi.permissions import AllowAny
@@ -154,3 +155,24 @@ def _code_of(plan: Plan) -> str:
 
 def _is_plain(constant: Any) -> bool:
     return isinstance(constant, (str, int, float, bytes, tuple, type(None))) and "<code object" not in repr(constant)
+
+
+def affected(tables: Mapping[str, Any], written: str) -> set[str]:
+    """Return the keys of the tables whose rows a write of one table may change, itself included."""
+    found = {written}
+    grown = True
+    while grown:
+        grown = False
+        for key, table in tables.items():
+            if key not in found and any(_follows(reference, found) for reference in table.foreign_keys):
+                found.add(key)
+                grown = True
+    return found
+
+
+def _follows(reference: Any, tables: set[str]) -> bool:
+    """Tell whether the database itself changes the referring rows, for example ``ON DELETE CASCADE``."""
+    if reference.constraint.info.get(MAY_ACT):
+        return reference.target_fullname.rpartition(".")[0] in tables
+    acts = {(reference.ondelete or "").upper(), (reference.onupdate or "").upper()} - {"", "NO ACTION", "RESTRICT"}
+    return bool(acts) and reference.target_fullname.rpartition(".")[0] in tables
