@@ -9,18 +9,16 @@ from typing import Any
 
 import httpx
 import pytest
-import redis
 from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from lightapi import Authentication, BasePermission, Cache, Pagination, RestEndpoint
 from lightapi.core import Middleware
-from tests.support.hosts import Api, Client
+from tests.support.hosts import Api
+from tests.support.kept import both, empty_redis, near, plain, state, warmed
 
-near = pytest.mark.hosts("asgi", "wsgi-direct")
-both = pytest.mark.engines("sqlite-sync", "sqlite-async")
-plain = pytest.mark.engines("sqlite-sync")
+__all__ = ["empty_redis"]
 
 
 class Note(RestEndpoint):
@@ -64,26 +62,6 @@ class Failing(Note):
     def post(self, request: Request) -> Any:
         self.create({"title": "there"})
         raise RuntimeError("after the write")
-
-
-@pytest.fixture(autouse=True)
-def _empty_redis(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LIGHTAPI_REDIS_URL", redis_url)
-    with redis.Redis.from_url(redis_url) as client:
-        client.flushdb()
-
-
-def state(response: httpx.Response) -> str | None:
-    """Return what an answer says of the cache."""
-    found: str | None = response.headers.get("x-cache")
-    return found
-
-
-def warmed(client: Client, *paths: str) -> None:
-    """Have the answers of the paths kept."""
-    for path in paths:
-        assert client.get(path).status_code == 200
-        assert state(client.get(path)) == "hit"
 
 
 def without_state(response: httpx.Response) -> tuple[int, bytes, list[tuple[str, str]]]:

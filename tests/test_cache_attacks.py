@@ -9,7 +9,6 @@ from typing import Any
 
 import httpx
 import pytest
-import redis
 from sqlalchemy import create_engine
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import StaticPool
@@ -21,15 +20,11 @@ from lightapi import Cache, ConfigurationError, Filtering, LightApi, RestEndpoin
 from lightapi.core import Middleware
 from lightapi.db.identity import database_name
 from tests.support.hosts import Api, Database, LoopThread, close_redis
+from tests.support.kept import empty_redis
+
+__all__ = ["empty_redis"]
 
 pytestmark = [pytest.mark.hosts("asgi", "wsgi-direct"), pytest.mark.engines("sqlite-sync")]
-
-
-@pytest.fixture(autouse=True)
-def _empty_redis(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LIGHTAPI_REDIS_URL", redis_url)
-    with redis.Redis.from_url(redis_url) as client:
-        client.flushdb()
 
 
 class Note(RestEndpoint):

@@ -29,11 +29,9 @@ from lightapi import (
     col,
 )
 from tests.support.hosts import Api, Client
+from tests.support.kept import both, near, plain, state
 
 SECRET = "a secret of more than thirty-two bytes"
-near = pytest.mark.hosts("asgi", "wsgi-direct")
-both = pytest.mark.engines("sqlite-sync", "sqlite-async")
-plain = pytest.mark.engines("sqlite-sync")
 
 
 @pytest.fixture(autouse=True)
@@ -94,12 +92,6 @@ def owners(response: httpx.Response) -> list[str]:
     """Return whose rows an answer lists."""
     assert response.status_code == 200, response.text
     return [row["owner"] for row in response.json()["results"]]
-
-
-def state(response: httpx.Response) -> str | None:
-    """Return what an answer says of the cache."""
-    found: str | None = response.headers.get("x-cache")
-    return found
 
 
 KINDS = {"jwt": (JWTAuthentication, bearer), "basic": (BasicAuthentication, basic), "custom": (KeyBackend, key)}

@@ -8,7 +8,6 @@ from typing import Any
 
 import httpx
 import pytest
-import redis
 from sqlalchemy import create_engine, text
 from starlette.requests import Request
 
@@ -20,20 +19,12 @@ from lightapi import (
     RestEndpoint,
 )
 from tests.support.hosts import Api, Client, Database
+from tests.support.kept import both, empty_redis, near, plain, state, states
 from tests.support.transports import WsgiTransport
 
-near = pytest.mark.hosts("asgi", "wsgi-direct")
-one_host = pytest.mark.hosts("wsgi-direct")
-both = pytest.mark.engines("sqlite-sync", "sqlite-async")
-plain = pytest.mark.engines("sqlite-sync")
+__all__ = ["empty_redis"]
+
 Serve = Callable[..., Client]
-
-
-@pytest.fixture(autouse=True)
-def _empty_redis(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LIGHTAPI_REDIS_URL", redis_url)
-    with redis.Redis.from_url(redis_url) as client:
-        client.flushdb()
 
 
 class Note(RestEndpoint):
@@ -60,17 +51,6 @@ class Another(RestEndpoint):
 def declared(base: type[RestEndpoint] = Another, **meta: Any) -> type[RestEndpoint]:
     """Return an endpoint of the base with these in its Meta."""
     return type("Declared", (base,), {"Meta": type("Meta", (), meta)})
-
-
-def state(response: httpx.Response) -> str | None:
-    """Return what an answer says of the cache."""
-    found: str | None = response.headers.get("x-cache")
-    return found
-
-
-def states(client: httpx.Client, *paths: str) -> list[str | None]:
-    """Return what the answers say of the cache."""
-    return [state(client.get(path)) for path in paths]
 
 
 @near

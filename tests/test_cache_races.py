@@ -10,20 +10,15 @@ from typing import Any
 
 import httpx
 import pytest
-import redis
 from starlette.requests import Request
 
 from lightapi import Cache, RestEndpoint
 from tests.support.hosts import Api
+from tests.support.kept import empty_redis
+
+__all__ = ["empty_redis"]
 
 pytestmark = [pytest.mark.hosts("asgi", "wsgi-direct"), pytest.mark.engines("sqlite-sync", "sqlite-async")]
-
-
-@pytest.fixture(autouse=True)
-def _empty_redis(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LIGHTAPI_REDIS_URL", redis_url)
-    with redis.Redis.from_url(redis_url) as client:
-        client.flushdb()
 
 
 class Note(RestEndpoint):

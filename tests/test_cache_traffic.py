@@ -13,16 +13,11 @@ from starlette.routing import Mount
 
 from lightapi import Cache, LightApi, Pagination, RestEndpoint
 from tests.support import servers
-from tests.support.hosts import Api, Client, Database, LoopThread, close_bridge, close_redis
+from tests.support.hosts import Api, Database, LoopThread, close_bridge, close_redis
+from tests.support.kept import empty_redis, near, plain, warmed
 from tests.support.transports import AsgiTransport, WsgiTransport
 
-near = pytest.mark.hosts("asgi", "wsgi-direct")
-
-
-both = pytest.mark.engines("sqlite-sync", "sqlite-async")
-
-
-plain = pytest.mark.engines("sqlite-sync")
+__all__ = ["empty_redis"]
 
 
 class Note(RestEndpoint):
@@ -42,26 +37,6 @@ class Paged(RestEndpoint):
     class Meta:
         cache = Cache(ttl=60)
         pagination = Pagination(style="cursor", page_size=1)
-
-
-@pytest.fixture(autouse=True)
-def _empty_redis(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LIGHTAPI_REDIS_URL", redis_url)
-    with redis.Redis.from_url(redis_url) as client:
-        client.flushdb()
-
-
-def state(response: httpx.Response) -> str | None:
-    """Return what an answer says of the cache."""
-    found: str | None = response.headers.get("x-cache")
-    return found
-
-
-def warmed(client: Client, *paths: str) -> None:
-    """Have the answers of the paths kept."""
-    for path in paths:
-        assert client.get(path).status_code == 200
-        assert state(client.get(path)) == "hit"
 
 
 @near
