@@ -52,7 +52,7 @@ class FailureLimiter:
         until = monotonic() + _PATIENCE
         turn = _TURN
         while True:
-            state, seconds = await self._asked("begin", key)
+            state, seconds = await self._turn(key)
             if state != _BUSY:
                 return seconds
             if monotonic() > until:
@@ -62,24 +62,32 @@ class FailureLimiter:
 
     async def succeeded(self, key: str) -> None:
         """End a login that was let through, and right."""
-        await self._asked("succeeded", key)
+        self._local.asked("succeeded", key)
+        await self._shared("succeeded", key)
 
     async def failed(self, key: str) -> None:
         """End a login that was let through, and wrong."""
-        await self._asked("failed", key)
+        self._local.asked("failed", key)
+        await self._shared("failed", key)
 
-    async def _asked(self, event: str, key: str) -> tuple[int, float]:
-        if self._link is not None and self._link.is_up:
-            try:
-                (answer,) = await self._link.ask(
-                    ("EVAL", _SCRIPT, 1, f"lightapi:login:{key}", event, self._failures, int(_WINDOW * 1000))
-                )
-            except RedisDown:
-                pass
-            else:
-                if isinstance(answer, list):
-                    return int(answer[0]), int(answer[1]) / 1000
-        return self._local.asked(event, key)
+    async def _turn(self, key: str) -> tuple[int, float]:
+        """Ask for a turn in Redis, else here; counted here too, so that a Redis that fails gives no second set."""
+        everywhere = await self._shared("begin", key)
+        if everywhere is not None and everywhere[0] != _GO:
+            return everywhere
+        here = self._local.asked("begin", key)
+        return here if everywhere is None else everywhere
+
+    async def _shared(self, event: str, key: str) -> tuple[int, float] | None:
+        """Count in Redis; None where there is none, or none that answers."""
+        if self._link is None or not self._link.is_up:
+            return None
+        arguments = (f"lightapi:login:{key}", event, self._failures, int(_WINDOW * 1000))
+        try:
+            (answer,) = await self._link.ask(("EVAL", _SCRIPT, 1, *arguments))
+        except RedisDown:
+            return None
+        return (int(answer[0]), int(answer[1]) / 1000) if isinstance(answer, list) else None
 
 
 _GO, _BUSY, _WAIT = range(3)

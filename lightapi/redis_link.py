@@ -136,8 +136,8 @@ class RedisLink:
         async with self._loops.turns():
             return await self._sent(commands)
 
-    async def _sent(self, commands: tuple[Command, ...], *, last: bool = False) -> list[Any]:
-        """Do it on this loop; once more where the loop was too busy to see the answer in time."""
+    async def _sent(self, commands: tuple[Command, ...], *, tries: int = 3) -> list[Any]:
+        """Do it on this loop; again where the loop was too busy to see the answer in time."""
         begun = monotonic()
         seen: list[float] = []
         asyncio.get_running_loop().call_soon(_note_time, seen)
@@ -147,8 +147,8 @@ class RedisLink:
         except RedisDown:
             raise
         except Exception as error:
-            if not last and _was_busy(begun, seen):
-                return await self._sent(commands, last=True)
+            if tries > 1 and _was_busy(begun, seen):
+                return await self._sent(commands, tries=tries - 1)
             self._fail(error)
             raise RedisDown from error
         return answers
