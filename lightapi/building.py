@@ -65,15 +65,11 @@ def build_service(plans: Mapping[str, Plan], store: Store, metadata: MetaData, o
         collection, item = routes_of(plan, store, functions, options.login_validator, shelves.around(plan))
         routes.add(path, collection, item, deep=plan.deep)
         built[path] = (plan, collection, item)
-    link = shelves.link
-    own = dict(health_routes(store, link))
     backends = _login_backends(built)
-    if backends:
-        if link is None and os.environ.get("LIGHTAPI_REDIS_URL") and options.rate_limiter is not False:
-            link = RedisLink(redis_url())
-        limiter = limiter_of(options.rate_limiter, link)
-        route = login_route(backends, options.login_validator, limiter, invoke=invoke, on_loop=store.is_async)
-        own |= {f"{options.auth_path}/{name}": route for name in ("login", "token")}
+    link = shelves.link
+    if link is None and backends and os.environ.get("LIGHTAPI_REDIS_URL") and options.rate_limiter is not False:
+        link = RedisLink(redis_url())
+    own = {**health_routes(store, shelves.link), **_login_routes(backends, store, link, options)}
     for path, route in list(own.items()):
         if not route.internal or path not in routes:
             routes.add(path, route)
@@ -93,6 +89,18 @@ def build_service(plans: Mapping[str, Plan], store: Store, metadata: MetaData, o
         create_tables=options.create_tables,
         max_body_size=options.max_body_size,
     )
+
+
+def _login_routes(
+    backends: list[BaseAuthentication], store: Store, link: RedisLink | None, options: Options
+) -> dict[str, Route]:
+    """Return the login routes; none where nobody can log in for anything."""
+    if not backends:
+        return {}
+    limiter = limiter_of(options.rate_limiter, link)
+    invoke = invoker(store)
+    route = login_route(backends, options.login_validator, limiter, invoke=invoke, on_loop=store.is_async)
+    return {f"{options.auth_path}/{name}": route for name in ("login", "token")}
 
 
 def _login_backends(built: Mapping[str, tuple[Plan, Route, Route]]) -> list[BaseAuthentication]:

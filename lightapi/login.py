@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
@@ -76,6 +77,48 @@ def _shown(issues: tuple[Any, ...]) -> str:
     return f"{algorithm}, {seconds} s, claims {', '.join(claims) or 'all'}"
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Door:
+    """Answers the login routes: whom the validator knows gets in."""
+
+    validator: Validator | None
+    limiter: Any
+    tokens: Tokens | None
+    challenge: str
+    call: Callable[..., Awaitable[Any]]
+    """Calls a method of the limiter."""
+
+    async def answer(self, request: StarletteRequest) -> Response:
+        """Answer a login; what it answers is for nobody to keep."""
+        try:
+            username, password = await _given(request, self.challenge)
+            answer: dict[str, Any] = {"user": await self._let_in(request, username, password)}
+            if self.tokens is not None:
+                answer = {"token": self.tokens.issue(answer["user"]), **answer}
+            response = json_response(answer)
+        except ApiError as error:
+            response = error_response(error)
+        response.raw_headers.append((b"cache-control", b"no-store"))
+        return response
+
+    async def _let_in(self, request: StarletteRequest, username: str, password: str) -> dict[str, Any]:
+        refused = AuthenticationFailed(_WRONG, {"WWW-Authenticate": self.challenge})
+        if self.validator is None:
+            raise refused
+        key = key_of(request, username)
+        if self.limiter is not None:
+            check_turn(await self.call(self.limiter.begin, key))
+        user = None
+        try:
+            user = await _payload(self.validator, username, password)
+        finally:
+            if self.limiter is not None:
+                await self.call(self.limiter.failed if user is None else self.limiter.succeeded, key)
+        if user is None:
+            raise refused
+        return user
+
+
 def login_route(
     backends: list[BaseAuthentication],
     validator: Validator | None,
@@ -87,40 +130,17 @@ def login_route(
     """Return the route of ``/auth/login`` and ``/auth/token``; ``on_loop`` where database work needs a loop."""
     tokens = login_tokens(backends, validator)
     kind = JWTAuthentication if tokens is not None else BasicAuthentication
-    challenge = next(backend.challenge for backend in backends if isinstance(backend, kind))
-
-    async def handle(request: StarletteRequest) -> Response:
-        try:
-            username, password = await _given(request, challenge)
-            user = await _let_in(request, username, password)
-            response = json_response({"user": user} if tokens is None else {"token": tokens.issue(user), "user": user})
-        except ApiError as error:
-            response = error_response(error)
-        response.raw_headers.append((b"cache-control", b"no-store"))
-        return response
-
-    async def _let_in(request: StarletteRequest, username: str, password: str) -> dict[str, Any]:
-        refused = AuthenticationFailed(_WRONG, {"WWW-Authenticate": challenge})
-        if validator is None:
-            raise refused
-        key = key_of(request, username)
-        if limiter is not None:
-            check_turn(await call(limiter.begin, key))
-        user = None
-        try:
-            user = await _payload(validator, username, password)
-        finally:
-            if limiter is not None:
-                await call(limiter.failed if user is None else limiter.succeeded, key)
-        if user is None:
-            raise refused
-        return user
-
     own = _functions_of(limiter)
-    call = invoke if own else _itself
+    door = _Door(
+        validator=validator,
+        limiter=limiter,
+        tokens=tokens,
+        challenge=next(backend.challenge for backend in backends if isinstance(backend, kind)),
+        call=invoke if own else _itself,
+    )
     waits = on_loop or any(map(is_async, [*own, *([validator] if validator is not None else [])]))
     # Not "blocking": the validator gets a thread of its own, not a place among those for database work.
-    return make_route({"POST": handle}, is_async=waits)
+    return make_route({"POST": door.answer}, is_async=waits)
 
 
 def _functions_of(limiter: Any) -> list[Callable[..., Any]]:
