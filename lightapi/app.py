@@ -27,7 +27,7 @@ from lightapi.adapters.loop import gevent_patched
 from lightapi.adapters.wsgi import WSGIApp
 from lightapi.audit import Verb
 from lightapi.auth import Validator
-from lightapi.building import Options, build_service, checked_auth
+from lightapi.building import Options, build_service, checked_auth, checked_page
 from lightapi.config import Pagination, explained
 from lightapi.db.mapping import NAMING
 from lightapi.db.store import Store, open_store
@@ -67,7 +67,9 @@ class LightApi:
     - ``routes``, ``asgi_middleware``, ``lifespan``: Starlette's, for your own pages.
     - ``base_url``: put before links, which are path-absolute without it.
     - ``default_pagination``: a ``Pagination`` for endpoints whose ``Meta`` has none.
-    - ``title``, ``version``: of the API.
+    - ``title``, ``version``, ``description`` (CommonMark): of the API, in its OpenAPI document.
+    - ``openapi_url``, ``docs_url``: where the document and the page for people are, ``/openapi.json`` and ``/docs``;
+      None turns them off, and without the document there is no page.
     - ``max_body_size``: bytes of a request body (default 1 MiB), more is 413.
     - ``database_timeout``: seconds of database work per request (default 10), more is 503.
     - ``create_tables``: create missing tables (default: ``LIGHTAPI_CREATE_TABLES``, else True).
@@ -95,6 +97,9 @@ class LightApi:
         default_pagination: Pagination | None = None,
         title: str = "LightAPI",
         version: str = "1.0.0",
+        description: str = "",
+        openapi_url: str | None = "/openapi.json",
+        docs_url: str | None = "/docs",
         max_body_size: int = 1024 * 1024,
         database_timeout: float = 10.0,
         create_tables: bool | None = None,
@@ -127,6 +132,9 @@ class LightApi:
         self._default_pagination = default_pagination
         self.title = title
         self.version = version
+        self.description = description
+        self._openapi_url = checked_page("openapi_url", openapi_url)
+        self._docs_url = checked_page("docs_url", docs_url)
         self._max_body_size = max_body_size
         self._create_tables = create_tables
         self._registry = registry(metadata=MetaData(naming_convention=NAMING))
@@ -258,6 +266,10 @@ class LightApi:
         """
         return self._built().describe()
 
+    def openapi(self) -> dict[str, Any]:
+        """Return the OpenAPI 3.1 document as plain data, whether it is served or not; this builds the app."""
+        return dict(self._built().document.value)
+
     def run(
         self,
         host: str | None = None,
@@ -293,6 +305,11 @@ class LightApi:
             login_validator=self._login_validator,
             rate_limiter=self._rate_limiter,
             create_tables=_creates_tables(self._create_tables),
+            title=self.title,
+            version=self.version,
+            description=self.description,
+            openapi_url=self._openapi_url,
+            docs_url=self._docs_url,
             max_body_size=self._max_body_size,
         )
         return build_service(self._plans, self._store, self.metadata, options)

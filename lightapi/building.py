@@ -21,6 +21,8 @@ from lightapi.http.routing import Routes, checked_path
 from lightapi.limits import limiter_of
 from lightapi.login import login_route
 from lightapi.middleware import Middleware, step_of
+from lightapi.openapi.served import Document, document_route
+from lightapi.pages.routes import docs_routes
 from lightapi.plan import Plan, Route
 from lightapi.redis_link import RedisLink, redis_url
 from lightapi.registration import listening
@@ -40,6 +42,11 @@ class Options:
     rate_limiter: Any
     create_tables: bool
     max_body_size: int
+    title: str
+    version: str
+    description: str
+    openapi_url: str | None
+    docs_url: str | None
 
 
 def checked_auth(auth_path: Any, login_validator: Any, rate_limiter: Any) -> str:
@@ -49,6 +56,15 @@ def checked_auth(auth_path: Any, login_validator: Any, rate_limiter: Any) -> str
     check_validator("login_validator", login_validator)
     limiter_of(rate_limiter, None)
     return checked_path(auth_path)
+
+
+def checked_page(option: str, path: Any) -> str | None:
+    """Return where one of our pages is, None for nowhere; raise ConfigurationError for no path."""
+    if path is None:
+        return None
+    if not (isinstance(path, str) and path.strip("/")):
+        raise ConfigurationError(f"{option}={path!r} given; allowed: a path, as in '/docs', or None for none")
+    return checked_path(path)
 
 
 def build_service(plans: Mapping[str, Plan], store: Store, metadata: MetaData, options: Options) -> Service:
@@ -69,7 +85,12 @@ def build_service(plans: Mapping[str, Plan], store: Store, metadata: MetaData, o
     link = shelves.link
     if link is None and backends and os.environ.get("LIGHTAPI_REDIS_URL") and options.rate_limiter is not False:
         link = RedisLink(redis_url())
-    own = {**health_routes(store, shelves.link), **_login_routes(backends, store, link, options)}
+    document = Document(lambda: document_of(built, options))
+    own = {
+        **health_routes(store, shelves.link),
+        **_login_routes(backends, store, link, options),
+        **_pages(document, options),
+    }
     for path, route in list(own.items()):
         if not route.internal or path not in routes:
             routes.add(path, route)
@@ -85,10 +106,24 @@ def build_service(plans: Mapping[str, Plan], store: Store, metadata: MetaData, o
         built=built,
         own=own,
         link=link,
+        document=document,
         caches=shelves.link is not None,
         create_tables=options.create_tables,
         max_body_size=options.max_body_size,
     )
+
+
+def _pages(document: Document, options: Options) -> dict[str, Route]:
+    if options.openapi_url is None:
+        return {}
+    pages = {options.openapi_url: document_route(document)}
+    if options.docs_url is not None:
+        pages.update(docs_routes(document, options.docs_url, options.openapi_url))
+    return pages
+
+
+def document_of(built: Mapping[str, tuple[Plan, Route, Route]], options: Options) -> dict[str, Any]:
+    return {"openapi": "3.1.0", "info": {"title": options.title, "version": options.version}, "paths": {}}
 
 
 def _login_routes(

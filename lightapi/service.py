@@ -21,6 +21,7 @@ from lightapi.http.drive import drive
 from lightapi.http.message import json_response
 from lightapi.http.pipeline import Pipeline
 from lightapi.http.routing import Routes
+from lightapi.openapi.served import Document
 from lightapi.plan import Plan, Route, make_route
 from lightapi.redis_link import RedisLink
 
@@ -42,6 +43,7 @@ class Service:
         built: Mapping[str, tuple[Plan, Route, Route]],
         own: Mapping[str, Route],
         link: RedisLink | None,
+        document: Document,
         caches: bool,
         create_tables: bool,
         max_body_size: int,
@@ -55,6 +57,7 @@ class Service:
         self._owners = {plan.table.key: plan.endpoint.__name__ for plan in self._plans}
         self._create_tables = create_tables
         self.link = link
+        self.document = document
         self._caches = caches
         self._verbs = described(built, own)
 

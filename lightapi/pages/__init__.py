@@ -1,0 +1,1 @@
+"""The pages for people: the documentation of the API in a browser."""
