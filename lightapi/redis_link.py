@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import socket
 import threading
 import weakref
 from collections.abc import Coroutine, Iterable
@@ -24,6 +25,7 @@ from lightapi.redis_wire import (
     answer_on_loop,
     connection_maker,
     hurl,
+    hurl_first,
 )
 from lightapi.threads import in_thread
 
@@ -116,7 +118,8 @@ class RedisLink:
         self._hurled = 0
         self._tries = 0
         self._wire: Commands | None = None
-        self._loops = WireOnLoops(self._make_on_loop)
+        self._loops = WireOnLoops(self._make_on_loop, self._keep_overdue)
+        self._overdue: socket.socket | None = None
         self.server = ""
 
     @property
@@ -207,6 +210,8 @@ class RedisLink:
             if self._up or self._hurled >= number:
                 return
             covered = self._wanted
+            if self._overdue is not None:
+                hurl_first(self._overdue, self.keys, _GRACE)
             hurl(self._url, tuple(("DEL", key) for key in self.keys), _GRACE)
             self._hurled = covered
 
@@ -218,7 +223,21 @@ class RedisLink:
         return wire
 
     def _new(self) -> Commands:
-        return Cluster(self._url) if self._is_cluster else Wire(self._make)
+        return Cluster(self._url) if self._is_cluster else Wire(self._make, self._keep_overdue)
+
+    def _keep_overdue(self, connection: socket.socket) -> None:
+        """Keep the first connection whose answer does not come in time, until Redis is back."""
+        with self._lock:
+            if self._overdue is None:
+                self._overdue = connection
+                return
+        connection.close()
+
+    def _drop_overdue(self) -> None:
+        with self._lock:
+            overdue, self._overdue = self._overdue, None
+        if overdue is not None:
+            overdue.close()
 
     def _connected(self, connection: Any) -> None:
         """Learn which start of the server a connection goes to: what an earlier one kept is not to be trusted."""
@@ -254,6 +273,7 @@ class RedisLink:
             # What was asked to be deleted since this try began may have been written after it deleted.
             self._up = reached and wanted == self._wanted
         if self._up:
+            self._drop_overdue()
             logger.warning("Redis answers again")
         return self._up
 
@@ -285,6 +305,7 @@ class RedisLink:
         wire, self._wire = self._wire, None
         if wire is not None:
             wire.close()
+        self._drop_overdue()
 
 
 def _recover(reference: weakref.ref[RedisLink], wake: threading.Event) -> None:

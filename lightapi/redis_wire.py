@@ -7,6 +7,8 @@ do; a connection used by itself costs half of that, and one that Redis has close
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 import weakref
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
@@ -22,6 +24,7 @@ __all__ = [
     "answer_on_loop",
     "connection_maker",
     "hurl",
+    "hurl_first",
 ]
 
 LIMIT = 0.25
@@ -67,8 +70,9 @@ def connection_maker(
 class Wire:
     """Connections of threads; each carries one exchange at a time."""
 
-    def __init__(self, make: Callable[[], Any]) -> None:
+    def __init__(self, make: Callable[[], Any], overdue: Callable[[socket.socket], None]) -> None:
         self._make = make
+        self._overdue = overdue
         self._free: list[Any] = []
 
     def send(self, commands: tuple[Command, ...]) -> list[Any]:
@@ -89,7 +93,10 @@ class Wire:
         try:
             connection.send_packed_command(connection.pack_commands(commands), check_health=False)
             answers = [answer_of(connection) for _ in commands]
-        except BaseException:
+        except BaseException as error:
+            if _is_late(error) and type(connection._sock) is socket.socket:
+                self._overdue(connection._sock)
+                connection._sock = None
             connection.disconnect()
             raise
         self._free.append(connection)
@@ -106,9 +113,30 @@ def answer_of(connection: Any) -> Any:
     from redis.exceptions import ResponseError
 
     try:
-        return connection.read_response()
+        return connection.read_response(disconnect_on_error=False)  # its user does
     except ResponseError as error:
         return error
+
+
+def _is_late(error: BaseException) -> bool:
+    from redis.exceptions import TimeoutError as Late
+
+    return isinstance(error, Late)
+
+
+def hurl_first(overdue: socket.socket, keys: tuple[str, ...], seconds: float) -> None:
+    """Send deletions on a connection whose answer is overdue, and read nothing.
+
+    A Redis that hangs serves the connections in the order in which they had something for it, and new ones last:
+    what is sent here goes before what others ask of it now.
+    """
+    words = [key.encode() for key in keys]
+    deletions = (b"*2\r\n$3\r\nDEL\r\n$%d\r\n%s\r\n" % (len(word), word) for word in words)
+    try:
+        overdue.settimeout(seconds)
+        overdue.sendall(b"".join(deletions))
+    except OSError:
+        return  # closed meanwhile: there is nobody who hangs
 
 
 def hurl(url: str, commands: tuple[Command, ...], seconds: float) -> bool:
@@ -153,8 +181,9 @@ _MOST = 16
 class WireOnLoops:
     """Connections of event loops, each loop its own."""
 
-    def __init__(self, make: Callable[[], Any]) -> None:
+    def __init__(self, make: Callable[[], Any], overdue: Callable[[socket.socket], None]) -> None:
         self._make = make
+        self._overdue = overdue
         self._loops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Loop] = weakref.WeakKeyDictionary()
 
     def turns(self) -> asyncio.Semaphore:
@@ -185,11 +214,19 @@ class WireOnLoops:
         try:
             await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
             answers = [await answer_on_loop(connection) for _ in commands]
-        except BaseException:
+        except BaseException as error:
+            if _is_late(error):
+                self._keep(connection._writer)
             await connection.disconnect(nowait=True)
             raise
         free.append(connection)
         return answers
+
+    def _keep(self, writer: Any) -> None:
+        """Hand over the socket, unless TLS stands between it and Redis."""
+        found = writer and writer.get_extra_info("socket")
+        if found and writer.get_extra_info("ssl_object") is None:
+            self._overdue(socket.socket(fileno=os.dup(found.fileno())))
 
     async def close(self) -> None:
         """Close the running loop's connections that are not in use."""
@@ -203,7 +240,7 @@ async def answer_on_loop(connection: Any) -> Any:
     from redis.exceptions import ResponseError
 
     try:
-        return await connection.read_response()
+        return await connection.read_response(disconnect_on_error=False)  # its user does
     except ResponseError as error:
         return error
 

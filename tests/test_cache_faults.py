@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +154,21 @@ def test_a_write_during_a_fault_reaches_an_app_that_did_not_notice_it(
 
     watch.assert_hits_return()
     watch.assert_quick()
+
+
+def test_a_write_while_redis_hangs_goes_before_a_read_of_another_app_that_waits(api: Api, faulty: FaultyRedis) -> None:
+    watch = _two(api)
+    faulty.hang()
+    watch.read(0)
+    watch.write(0)
+
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(watch.read, 1)
+        time.sleep(0.1)
+        faulty.go_on()
+
+        waiting.result()
+    watch.assert_hits_return()
 
 
 def test_redis_emptied_is_no_fault(api: Api, faulty: FaultyRedis) -> None:
