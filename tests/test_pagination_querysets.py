@@ -206,22 +206,22 @@ def _titles(bodies: list[Any]) -> str:
 
 @pytest.mark.hosts("asgi")
 @pytest.mark.parametrize("shape", EXPECTED)
-@pytest.mark.parametrize("path", ["/plain", "/heard", "/waiting"])
-def test_pages_of_a_queryset_are_its_rows_in_its_order(client: Client, style: str, path: str, shape: str) -> None:
-    loaded.clear()
-
-    there, back = _walk(client, style, path, shape=shape)
-
-    assert _titles(there) == EXPECTED[shape]
-    assert [body["results"] for body in back] == [body["results"] for body in there]
-    assert all(len(body["results"]) == 2 for body in there[:-1])
-    assert {body.get("count", len(EXPECTED[shape])) for body in there} == {len(EXPECTED[shape])}
+def test_pages_of_a_queryset_are_its_rows_in_its_order(client: Client, style: str, shape: str) -> None:
     label = LABELS.get(shape)
-    assert all(label is None or label in row for body in there for row in body["results"])
-    assert bool(loaded) is (path == "/heard")
+
+    for path in ("/plain", "/heard", *(["/waiting"] if style == "cursor" else [])):
+        loaded.clear()
+        there, back = _walk(client, style, path, shape=shape)
+
+        assert _titles(there) == EXPECTED[shape], path
+        assert [body["results"] for body in back] == [body["results"] for body in there]
+        assert all(len(body["results"]) == 2 for body in there[:-1])
+        assert {body.get("count", len(EXPECTED[shape])) for body in there} == {len(EXPECTED[shape])}
+        assert all(label is None or label in row for body in there for row in body["results"])
+        assert bool(loaded) is (path == "/heard")
 
 
-@pytest.mark.hosts("asgi", "wsgi-direct")
+@pytest.mark.hosts("asgi")
 @pytest.mark.engines("sqlite-sync", "postgres-sync")
 @pytest.mark.parametrize("shape", EXPECTED)
 def test_filters_and_order_apply_to_the_rows_of_a_queryset(client: Client, style: str, shape: str) -> None:

@@ -2,7 +2,7 @@
 
 A test that asks for ``api`` runs on all twelve pairs; ``@pytest.mark.hosts(...)`` and
 ``@pytest.mark.engines(...)`` narrow it to those its law depends on, and the environment
-variable LIGHTAPI_TEST_ENGINES (a comma list) narrows the engines of a whole run.
+variables LIGHTAPI_TEST_ENGINES and LIGHTAPI_TEST_HOSTS (comma lists) narrow a whole run.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from tests.support.transports import AsgiTransport, WsgiTransport
 
 HOSTS = ("asgi", "wsgi-direct", "wsgi-a2wsgi")
 ENGINES = ("sqlite-sync", "sqlite-async", "postgres-sync", "postgres-async")
-NO_ENGINE = "no engine"
+NONE = "none left"
 DRIVERS = {
     "sqlite-sync": "sqlite",
     "sqlite-async": "sqlite+aiosqlite",
@@ -48,24 +48,28 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Parametrise ``host`` and ``engine_kind`` over what the markers and the environment leave."""
     if "host" in metafunc.fixturenames:
-        metafunc.parametrize("host", _narrowed(metafunc, "hosts", HOSTS))
+        metafunc.parametrize("host", _left(metafunc, "hosts", HOSTS))
     if "engine_kind" in metafunc.fixturenames:
-        wanted = os.environ.get("LIGHTAPI_TEST_ENGINES")
-        kinds = tuple(kind.strip() for kind in wanted.split(",")) if wanted else ENGINES
-        if unknown := set(kinds) - set(ENGINES):
-            message = f"LIGHTAPI_TEST_ENGINES names {sorted(unknown)}; allowed: {ENGINES}"
-            raise pytest.UsageError(message)
-        marked = _narrowed(metafunc, "engines", ENGINES)
-        left = [kind for kind in marked if kind in kinds]
-        metafunc.parametrize("engine_kind", left or [NO_ENGINE])
+        metafunc.parametrize("engine_kind", _left(metafunc, "engines", ENGINES))
+
+
+def _left(metafunc: pytest.Metafunc, marker: str, names: Sequence[str]) -> list[str]:
+    """Return the hosts or engines that the environment leaves of those that the test is marked with."""
+    variable = f"LIGHTAPI_TEST_{marker.upper()}"
+    wanted = os.environ.get(variable)
+    kinds = tuple(kind.strip() for kind in wanted.split(",")) if wanted else names
+    if unknown := set(kinds) - set(names):
+        message = f"{variable} names {sorted(unknown)}; allowed: {names}"
+        raise pytest.UsageError(message)
+    return [kind for kind in _narrowed(metafunc, marker, names) if kind in kinds] or [NONE]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out tests whose engines the environment leaves out."""
+    """Leave out tests whose hosts or engines the environment leaves out."""
     chosen: dict[bool, list[pytest.Item]] = {True: [], False: []}
     for item in items:
-        callspec = getattr(item, "callspec", None)
-        chosen[callspec is None or callspec.params.get("engine_kind") != NO_ENGINE].append(item)
+        parameters = item.callspec.params if hasattr(item, "callspec") else {}
+        chosen[NONE not in (parameters.get("host"), parameters.get("engine_kind"))].append(item)
     if chosen[False]:
         config.hook.pytest_deselected(items=chosen[False])
         items[:] = chosen[True]
