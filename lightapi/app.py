@@ -310,6 +310,7 @@ class LightApi:
             description=self.description,
             openapi_url=self._openapi_url,
             docs_url=self._docs_url,
+            base_url=self._base_url,
             max_body_size=self._max_body_size,
         )
         return build_service(self._plans, self._store, self.metadata, options)

@@ -21,6 +21,7 @@ from lightapi.http.routing import Routes, checked_path
 from lightapi.limits import limiter_of
 from lightapi.login import login_route
 from lightapi.middleware import Middleware, step_of
+from lightapi.openapi.document import About, document_of
 from lightapi.openapi.served import Document, document_route
 from lightapi.pages.routes import docs_routes
 from lightapi.plan import Plan, Route
@@ -47,6 +48,7 @@ class Options:
     description: str
     openapi_url: str | None
     docs_url: str | None
+    base_url: str
 
 
 def checked_auth(auth_path: Any, login_validator: Any, rate_limiter: Any) -> str:
@@ -85,12 +87,16 @@ def build_service(plans: Mapping[str, Plan], store: Store, metadata: MetaData, o
     link = shelves.link
     if link is None and backends and os.environ.get("LIGHTAPI_REDIS_URL") and options.rate_limiter is not False:
         link = RedisLink(redis_url())
-    document = Document(lambda: document_of(built, options))
-    own = {
-        **health_routes(store, shelves.link),
-        **_login_routes(backends, store, link, options),
-        **_pages(document, options),
-    }
+    login = _login_routes(backends, store, link, options)
+    about = About(
+        title=options.title,
+        version=options.version,
+        description=options.description,
+        login_paths=tuple(login),
+        login_backends=tuple(backends),
+    )
+    document = Document(lambda: document_of(built, about), options.base_url)
+    own = {**health_routes(store, shelves.link), **login, **_pages(document, options)}
     for path, route in list(own.items()):
         if not route.internal or path not in routes:
             routes.add(path, route)
@@ -120,10 +126,6 @@ def _pages(document: Document, options: Options) -> dict[str, Route]:
     if options.docs_url is not None:
         pages.update(docs_routes(document, options.docs_url, options.openapi_url))
     return pages
-
-
-def document_of(built: Mapping[str, tuple[Plan, Route, Route]], options: Options) -> dict[str, Any]:
-    return {"openapi": "3.1.0", "info": {"title": options.title, "version": options.version}, "paths": {}}
 
 
 def _login_routes(

@@ -23,7 +23,7 @@ from lightapi.http.drive import drive, has_running_loop, is_async
 from lightapi.http.message import Request
 from lightapi.plan import Handler, Plan, Route, make_route
 
-__all__ = ["invoker", "routes_of"]
+__all__ = ["Answering", "answering", "invoker", "routes_of"]
 
 
 class Verb(NamedTuple):
@@ -94,6 +94,25 @@ def routes_of(
             )
         )
     return routes[0], routes[1]
+
+
+class Answering(NamedTuple):
+    """What answers one verb of a collection or an item."""
+
+    action: str
+    """``list``, ``retrieve``, ``create``, ``update`` or ``destroy``."""
+    override: Callable[..., Any] | None
+    """The method of the class that answers instead of ours."""
+
+
+def answering(cls: Any, *, item: bool) -> dict[str, Answering]:
+    """Return what answers each verb on the collection, or on an item."""
+    verbs = _ITEM if item else _COLLECTION
+    return {
+        name: Answering(verb.action, next(iter(_hooks(cls, verb)), None))
+        for name, verb in verbs.items()
+        if name in cls._allowed_methods
+    }
 
 
 def _overridden(cls: Any, name: str) -> bool:

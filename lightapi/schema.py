@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from copy import copy
 from dataclasses import dataclass
 from typing import Annotated, Any, Optional
@@ -21,7 +21,7 @@ from lightapi.exceptions import ConfigurationError, InvalidInput
 from lightapi.fields import foreign_extra
 from lightapi.storage import constrained
 
-__all__ = ["Schemas", "build_schemas", "invalid_input", "row_serializers"]
+__all__ = ["Schemas", "answer_model", "build_schemas", "invalid_input", "row_serializers"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,6 +141,24 @@ def _read_fields(shape: Shape) -> Fields:
         info.json_schema_extra = foreign_extra(spec.info) or None
         fields[spec.attribute] = (spec.annotation, info)
     return fields
+
+
+def answer_model(name: str, shape: Shape, names: Iterable[str], config: ConfigDict) -> type[BaseModel]:
+    """Build the model that describes rows with these columns, as answers have them: every key is there."""
+    fields = _read_fields(shape)
+    shown: Fields = {}
+    for spec in (shape.specs[each] for each in names):
+        annotation, info = fields[spec.attribute]
+        shown[spec.attribute] = (Any if spec.storage.kind in _UNKNOWN else annotation, info)
+    encoding = config.get("ser_json_bytes", "utf8")
+    settings = ConfigDict(
+        protected_namespaces=(), json_schema_serialization_defaults_required=True, ser_json_bytes=encoding
+    )
+    return _model(name, name, shown, settings)
+
+
+_UNKNOWN = ("custom", "opaque")
+"""Kinds of storage whose values a type of the database decides."""
 
 
 def row_serializers(annotations: Mapping[str, Any], config: ConfigDict) -> tuple[SchemaSerializer, SchemaSerializer]:

@@ -14,14 +14,14 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 import annotated_types
 from pydantic import AfterValidator, AllowInfNan, BeforeValidator, TypeAdapter
-from pydantic_core import PydanticCustomError, PydanticKnownError
+from pydantic_core import PydanticCustomError, PydanticKnownError, core_schema
 from sqlalchemy import BigInteger, SmallInteger
 from sqlalchemy.types import TypeEngine, to_instance
 
 from lightapi.exceptions import ConfigurationError
 from lightapi.fields import MAX_DIGITS, canonical_decimal
 
-__all__ = ["Storage", "checks_of", "constrained", "storage_of"]
+__all__ = ["NO_NUL", "Storage", "checks_of", "constrained", "storage_of"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -282,6 +282,28 @@ def _text(value: str) -> str:
     return value
 
 
+NO_NUL = r"^[^\x00]*$"
+"""The pattern of a text without NUL, which no database takes, in the dialect of JSON Schema (ECMA-262)."""
+
+
+def _text_or_none(value: Any) -> Any:
+    return None if value is None else _text(value)
+
+
+class _WithoutNul:
+    """Refuses NUL in a text, and says so in JSON Schema."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+        return core_schema.no_info_after_validator_function(_text_or_none, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
+        found: dict[str, Any] = handler(schema)
+        for part in (found, *found.get("anyOf", ())):
+            if part.get("type") == "string":
+                part.setdefault("pattern", NO_NUL)
+        return found
+
+
 _FIRST = datetime(1, 1, 2, tzinfo=timezone.utc)
 _LAST = datetime(9999, 12, 30, 23, 59, 59, 999999, tzinfo=timezone.utc)
 
@@ -336,8 +358,8 @@ def checks_of(kind: str) -> tuple[Any, ...]:
 
 
 _SIMPLE_CHECKS = {
-    "str": _unless_none(_text),
-    "opaque": _unless_none(_text),
+    "str": _WithoutNul(),
+    "opaque": _WithoutNul(),
     "custom": _unless_none(lambda value: _text(value) if isinstance(value, str) else value),
     "datetime": _unless_none(_utc),
     "time": _unless_none(_utc_time),

@@ -6,11 +6,13 @@ import hashlib
 import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 from pydantic_core import to_json
 from starlette.requests import Request
 from starlette.responses import Response
 
+from lightapi.actions import PATH_CHARACTERS
 from lightapi.http.message import JSONBytes
 from lightapi.plan import Route, make_route
 
@@ -30,8 +32,9 @@ class Rendered(NamedTuple):
 class Document:
     """One app's OpenAPI document; it is made when somebody first asks for it, and never again."""
 
-    def __init__(self, make: Callable[[], dict[str, Any]]) -> None:
+    def __init__(self, make: Callable[[], dict[str, Any]], base_url: str = "") -> None:
         self._make = make
+        self._base_url = base_url
         self._lock = threading.Lock()
         self._value: dict[str, Any] | None = None
         self._rendered: dict[str, Rendered] = {}
@@ -45,10 +48,11 @@ class Document:
             return self._value
 
     def rendered(self, prefix: str) -> Rendered:
-        """Return the document of an app that is mounted under a prefix (``""``: not mounted)."""
+        """Return the document of an app that is mounted under a prefix (``""``: not mounted), with its ``servers``."""
         found = self._rendered.get(prefix)
         if found is None:
-            servers = {"servers": [{"url": prefix}]} if prefix else {}
+            server = self._base_url + prefix
+            servers = {"servers": [{"url": server}]} if server else {}
             body = to_json({**self.value, **servers})
             found = Rendered(body, f'"{hashlib.sha256(body).hexdigest()[:32]}"')
             if len(self._rendered) < _MOST_PREFIXES:
@@ -58,7 +62,8 @@ class Document:
 
 def prefix_of(request: Request) -> str:
     """Return where the app is mounted, as it stands in links, without a trailing slash."""
-    return request.base_url.path.rstrip("/")
+    root_path: str = request.scope.get("root_path", "")
+    return quote(root_path.rstrip("/"), safe=PATH_CHARACTERS)
 
 
 def is_known(request: Request, etag: str) -> bool:

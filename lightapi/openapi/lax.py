@@ -1,0 +1,170 @@
+"""What pydantic's lax mode accepts, exactly: a document that says less calls accepted requests wrong.
+
+In lax mode ``"5"`` and ``true`` are an int, ``1.5`` is a moment. The first type is always the usual one. What a
+document leaves out are spellings that nobody sends: spaces and underscores in numbers, capital letters in ``"Yes"``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+__all__ = ["boolean", "date", "duration", "integer", "moment", "number", "time_of_day", "whole_numbers"]
+
+Schema = dict[str, Any]
+_NUMERIC = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")
+
+
+def boolean() -> Schema:
+    """Return what is true or false."""
+    words = ("0", "1", "f", "n", "no", "off", "false", "t", "y", "yes", "on", "true")
+    return {"type": ["boolean", "integer", "string"], "enum": [False, True, 0, 1, *words]}
+
+
+def integer(strict: Schema) -> Schema:
+    """Return the lax form of an integer's schema."""
+    return _with_texts(strict, _pattern(strict, fraction=""))
+
+
+def number(strict: Schema) -> Schema:
+    """Return the lax form of a float's schema."""
+    return _with_texts(strict, _pattern(strict, fraction=r"(\.0{1,5})?" if _bounded(strict) else r"(\.[0-9]{1,15})?"))
+
+
+def _with_texts(strict: Schema, pattern: str | None) -> Schema:
+    """Add texts that are numbers, and what true and false stand for, as far as the bounds let them."""
+    flags = [flag for flag in (False, True) if _fits(int(flag), strict)]
+    kinds = [strict["type"], *(["string"] if pattern else []), *(["boolean"] if flags else [])]
+    found: Schema = {**strict, "type": kinds}
+    if pattern:
+        found["pattern"] = pattern
+    if len(flags) == 1:
+        found["not"] = {"enum": [not flags[0]]}
+    return found
+
+
+def _fits(value: float, schema: Mapping[str, Any]) -> bool:
+    return (
+        value >= schema.get("minimum", value)
+        and value <= schema.get("maximum", value)
+        and ("exclusiveMinimum" not in schema or value > schema["exclusiveMinimum"])
+        and ("exclusiveMaximum" not in schema or value < schema["exclusiveMaximum"])
+        and ("multipleOf" not in schema or math.remainder(value, schema["multipleOf"]) == 0)
+    )
+
+
+def _bounded(schema: Mapping[str, Any]) -> bool:
+    return any(name in schema for name in _NUMERIC)
+
+
+def _pattern(schema: Mapping[str, Any], *, fraction: str) -> str | None:
+    """Return a regular expression of whole numbers within the bounds, None where there is no simple one."""
+    if "multipleOf" in schema:
+        return None
+    low, high = -_MOST, _MOST
+    if "minimum" in schema:
+        low = max(low, math.ceil(schema["minimum"]))
+    if "exclusiveMinimum" in schema:
+        low = max(low, math.floor(schema["exclusiveMinimum"]) + 1)
+    if "maximum" in schema:
+        high = min(high, math.floor(schema["maximum"]))
+    if "exclusiveMaximum" in schema:
+        high = min(high, math.ceil(schema["exclusiveMaximum"]) - 1)
+    if high == _MOST and low in (0, -_MOST):
+        return rf"^{'[+-]?' if low else '[+]?'}[0-9]{{1,9}}{fraction}$"
+    return None if low > high else f"^({'|'.join(whole_numbers(low, high))}){fraction}$"
+
+
+_MOST = 999_999_999
+"""Texts of more digits are left out: nobody would read their pattern."""
+
+
+def whole_numbers(low: int, high: int) -> list[str]:
+    """Return regular expressions that together match the numbers from ``low`` to ``high``, with zeros before them."""
+    found: list[str] = []
+    if low < 0:
+        found += [f"-0*{each}" for each in _digits(max(1, -high), -low)]
+    if high >= 0:
+        found += [rf"\+?0*{each}" for each in _digits(max(0, low), high)]
+        found += ["-0+"] if low <= 0 else []
+    return found
+
+
+def _digits(low: int, high: int) -> list[str]:
+    """Return the same for numbers that are not negative, cut where the number of free digits changes."""
+    if low > high:
+        return []
+    ends = {high}
+    for free in range(1, len(str(high)) + 1):
+        ends |= {end for end in (low - low % 10**free + 10**free - 1, high - high % 10**free - 1) if low <= end < high}
+    found = []
+    for end in sorted(ends):
+        pairs = [(a, b) for a, b in zip(str(low).zfill(len(str(end))), str(end), strict=True)]
+        found.append("".join(a if a == b else f"[{a}-{b}]" for a, b in pairs))
+        low = end + 1
+    return found
+
+
+_DAY = 24 * 60 * 60
+
+
+INNER_DAYS = "^(?!0001-01-01|9999-12-31)"
+"""The pattern of the moments that are stored: see storage."""
+
+
+def moment() -> Schema:
+    """Return what is a datetime: text, or a Unix time in seconds, in milliseconds where it is large."""
+    # 0001-01-02 and 9999-12-30 in milliseconds: see storage.
+    bounds = {"minimum": -62135510400000, "maximum": 253402214399999}
+    return {"type": ["string", "number"], "format": "date-time", "pattern": INNER_DAYS, **bounds}
+
+
+def date() -> Schema:
+    """Return what is a date: text, or the Unix time of a midnight."""
+    most = 20_000_000_000 // _DAY * _DAY  # larger ones are milliseconds
+    return {"type": ["string", "number"], "format": "date", "multipleOf": _DAY, "minimum": -most, "maximum": most}
+
+
+def time_of_day() -> Schema:
+    """Return what is a time: text, or seconds since midnight."""
+    return {"type": ["string", "number"], "format": "time", "minimum": 0, "maximum": _DAY - 1}
+
+
+def duration() -> Schema:
+    """Return what is a timedelta: text (ISO 8601), or seconds."""
+    most = (2**63 - 1) // 10**6
+    return {"type": ["string", "number"], "format": "duration", "minimum": -most, "maximum": most}
+
+
+def decimal(schema: Mapping[str, Any]) -> Schema:
+    """Return what a core schema of a Decimal accepts: text, or a number of at most 15 digits."""
+    places, digits = schema.get("decimal_places"), schema.get("max_digits")
+    bounds = {_BOUNDS[name]: _plain(schema[name]) for name in _BOUNDS if schema.get(name) is not None}
+    found: Schema = {"type": ["string", "number"], **bounds}
+    if places is not None and "multipleOf" not in found:
+        found["multipleOf"] = float(Decimal(1).scaleb(-places))
+    if digits is not None:
+        limit = 10 ** (digits - (places or 0)) - 1
+        found |= {
+            "minimum": max(found.get("minimum", -limit), -limit),
+            "maximum": min(found.get("maximum", limit), limit),
+        }
+    texts = {name: value for name, value in found.items() if name in _NUMERIC and name != "multipleOf"}
+    pattern = _pattern(texts, fraction=r"(\.0*)?" if bounds else rf"(\.[0-9]{{0,{15 if places is None else places}}})?")
+    return {**found, "pattern": pattern} if pattern else {**found, "type": "number"}
+
+
+_BOUNDS = {
+    "ge": "minimum",
+    "gt": "exclusiveMinimum",
+    "le": "maximum",
+    "lt": "exclusiveMaximum",
+    "multiple_of": "multipleOf",
+}
+
+
+def _plain(value: Any) -> Any:
+    number = Decimal(value)
+    return int(number) if number == number.to_integral_value() else float(number)
