@@ -36,6 +36,7 @@ from lightapi.http.message import error_response
 from lightapi.http.routing import checked_path
 from lightapi.middleware import cors_of, instances
 from lightapi.plan import Plan
+from lightapi.problems import Problems, told
 from lightapi.registration import plan_of
 from lightapi.running import serve
 from lightapi.service import Service
@@ -79,6 +80,7 @@ class LightApi:
     Raises ConfigurationError for anything that can't work.
     """
 
+    @told
     def __init__(
         self,
         engine: Engine | AsyncEngine | None = None,
@@ -155,29 +157,36 @@ class LightApi:
         """The engine in use, sync or async."""
         return self._store.engine
 
+    @told
     def register(self, mapping: Mapping[str, type]) -> None:
         """Register ``{"/path": EndpointClass, ...}``; may be called several times before serving.
 
-        Raises ConfigurationError for a path or class that can't be served, and after the app
-        was built.
+        Raises ConfigurationError for every path and class that can't be served, all of them at once, and after
+        the app was built; then nothing of the mapping is registered.
         """
         if self._service is not None:
             raise ConfigurationError("register() after the app was built; register first")
         if not isinstance(mapping, Mapping):
             raise ConfigurationError(f'register({mapping!r}): allowed: {{"/path": EndpointClass, ...}}')
+        problems = Problems()
+        plans: dict[str, Plan] = {}
         for path, endpoint in mapping.items():
-            checked = checked_path(path)
-            if checked in self._plans:
-                raise ConfigurationError(f"route {path!r} is registered twice")
-            self._plans[checked] = plan_of(
-                endpoint,
-                checked,
-                mapper_registry=self._registry,
-                store=self._store,
-                base_url=self._base_url,
-                default_pagination=self._default_pagination,
-            )
+            with problems.collected():
+                checked = checked_path(path)
+                if checked in self._plans or checked in plans:
+                    raise ConfigurationError(f"route {path!r} is registered twice")
+                plans[checked] = plan_of(
+                    endpoint,
+                    checked,
+                    mapper_registry=self._registry,
+                    store=self._store,
+                    base_url=self._base_url,
+                    default_pagination=self._default_pagination,
+                )
+        problems.raise_all()
+        self._plans.update(plans)
 
+    @told
     def build_app(self) -> Starlette:
         """Create the tables (on an async engine: when serving starts) and return the ASGI app."""
         with self._lock:
@@ -191,6 +200,7 @@ class LightApi:
                 )
             return self._starlette
 
+    @told
     def build_wsgi_app(self, direct: bool = True) -> WSGIApp:  # noqa: FBT001, FBT002
         """Create the tables and return the WSGI app.
 
@@ -240,11 +250,11 @@ class LightApi:
         try:
             app = self.asgi
         except ConfigurationError as error:
-            logger.critical("ConfigurationError: %s", error)
-            if scope["type"] == "lifespan":
+            if scope["type"] == "lifespan":  # the server logs it
                 await receive()
-                await send({"type": "lifespan.startup.failed", "message": str(error)})
+                await send({"type": "lifespan.startup.failed", "message": f"ConfigurationError: {error}"})
             else:
+                logger.critical("ConfigurationError: %s", error)
                 await error_response(ApiError())(scope, receive, send)
             return
         await app(scope, receive, send)
@@ -258,6 +268,7 @@ class LightApi:
             return refuse(ApiError(), environ, start_response)
         return app(environ, start_response)
 
+    @told
     def describe(self) -> list[Verb]:
         """Return every verb of every path and who may call it; this builds the app.
 
@@ -266,10 +277,12 @@ class LightApi:
         """
         return self._built().describe()
 
+    @told
     def openapi(self) -> dict[str, Any]:
         """Return the OpenAPI 3.1 document as plain data, whether it is served or not; this builds the app."""
         return dict(self._built().document.value)
 
+    @told
     def run(
         self,
         host: str | None = None,

@@ -25,6 +25,7 @@ from lightapi.openapi.document import About, document_of
 from lightapi.openapi.served import Document, document_route
 from lightapi.pages.routes import docs_routes
 from lightapi.plan import Plan, Route
+from lightapi.problems import Problems
 from lightapi.redis_link import RedisLink, redis_url
 from lightapi.registration import listening
 from lightapi.service import Service, health_routes
@@ -79,10 +80,13 @@ def build_service(plans: Mapping[str, Plan], store: Store, metadata: MetaData, o
     functions = [middleware.process for middleware in options.middlewares]
     routes = Routes()
     built: dict[str, tuple[Plan, Route, Route]] = {}
+    problems = Problems()
     for path, plan in ready.items():
-        collection, item = routes_of(plan, store, functions, options.login_validator, shelves.around(plan))
-        routes.add(path, collection, item, deep=plan.deep)
-        built[path] = (plan, collection, item)
+        with problems.collected():
+            collection, item = routes_of(plan, store, functions, options.login_validator, shelves.around(plan))
+            routes.add(path, collection, item, deep=plan.deep)
+            built[path] = (plan, collection, item)
+    problems.raise_all()
     backends = _login_backends(built)
     link = shelves.link
     if link is None and backends and os.environ.get("LIGHTAPI_REDIS_URL") and options.rate_limiter is not False:

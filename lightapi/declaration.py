@@ -18,6 +18,7 @@ from pydantic_core import PydanticUndefined
 
 from lightapi.exceptions import ConfigurationError, nearest
 from lightapi.fields import OWN_OPTIONS, own_options
+from lightapi.problems import Problems
 from lightapi.storage import Storage, checks_of, constrained, storage_of
 
 __all__ = ["AUTOMATIC", "MAINTAINED", "FieldSpec", "Shape", "column_spec", "declared_fields", "declared_shape"]
@@ -166,16 +167,18 @@ def _own_fields(owner: type, source: type, reserved: frozenset[str]) -> dict[str
                 f"{owner.__name__}.{name}: Field(...) without an annotation; write '{name}: str = Field(...)'"
             )
     scopes = _scopes(source)
+    problems = Problems()
     for name, raw in annotations.items():
         if name.startswith("_") or name == "model_config":
             continue
         if isinstance(raw, str) and _CLASS_VARIABLE.match(raw):
             continue
-        annotation = _resolved(f"{owner.__name__}.{name}", raw, scopes)
-        if get_origin(annotation) is ClassVar or annotation is ClassVar:
-            continue
-        _check_name(owner, name, reserved)
-        fields[name] = _field(owner, name, annotation, vars(source).get(name, PydanticUndefined))
+        with problems.collected():
+            annotation = _resolved(f"{owner.__name__}.{name}", raw, scopes)
+            if get_origin(annotation) is not ClassVar and annotation is not ClassVar:
+                _check_name(owner, name, reserved)
+                fields[name] = _field(owner, name, annotation, vars(source).get(name, PydanticUndefined))
+    problems.raise_all()
     return fields
 
 

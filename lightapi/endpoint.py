@@ -25,6 +25,7 @@ from lightapi.fields import Field
 from lightapi.http.body import parse_object
 from lightapi.http.drive import has_running_loop
 from lightapi.meta import MetaOptions, check_misplaced
+from lightapi.problems import Problems, told
 from lightapi.schema import Schemas, build_schemas
 
 __all__ = ["HttpMethod", "RestEndpoint"]
@@ -89,17 +90,22 @@ class RestEndpoint:
 
     _call: Call | None = None
 
+    @told
     def __init_subclass__(cls, **arguments: Any) -> None:
         """Read the fields and ``Meta``; raise ConfigurationError for what is wrong in them."""
         super().__init_subclass__(**arguments)
-        check_misplaced(cls)
-        cls._fields = declared_fields(cls, _RESERVED)
-        _clear_attributes(cls)
-        cls._meta = _merged_meta(cls)
-        cls._options = MetaOptions.of(cls.__name__, cls._meta)
-        if cls._options.primary_key and not cls._options.reflect:
-            raise ConfigurationError(f"{cls.__name__}.Meta.primary_key: is for reflected tables; every other has 'id'")
-        _check_overrides(cls)
+        problems = Problems()
+        with problems.collected():
+            check_misplaced(cls)
+        with problems.collected():
+            cls._fields = declared_fields(cls, _RESERVED)
+            _clear_attributes(cls)
+        with problems.collected():
+            cls._meta = _merged_meta(cls)
+            cls._options = MetaOptions.of(cls.__name__, cls._meta)
+        with problems.collected():
+            _check_overrides(cls)
+        problems.raise_all()
         cls._allowed_methods = _verbs(cls)
         cls._model_class = cls
         config: ConfigDict = getattr(cls, "model_config", ConfigDict())

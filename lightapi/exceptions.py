@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 __all__ = [
@@ -49,7 +49,24 @@ class LightApiError(Exception):
 
 
 class ConfigurationError(LightApiError):
-    """A class, option or environment is declared wrongly; raised before any request is served."""
+    """A class, option or environment is declared wrongly; raised before any request is served.
+
+    ``problems`` (a tuple of str) are its messages: several where several things are wrong.
+    """
+
+    @classmethod
+    def of(cls, problems: Sequence[str]) -> ConfigurationError:
+        """Return one error that lists several messages."""
+        error = cls(f"{len(problems)} problems:\n" + "\n".join(f"- {problem}" for problem in problems))
+        error._problems = tuple(problems)
+        return error
+
+    _problems: tuple[str, ...] = ()
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """The messages, one for each thing that is wrong."""
+        return self._problems or (str(self),)
 
 
 class ApiError(LightApiError):

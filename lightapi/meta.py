@@ -8,6 +8,7 @@ from typing import Any
 
 from lightapi.config import Authentication, Cache, Filtering, Pagination, Serializer, names_in, one_of
 from lightapi.exceptions import ConfigurationError, nearest
+from lightapi.problems import Problems
 
 __all__ = ["MetaOptions", "check_misplaced"]
 
@@ -56,12 +57,18 @@ class MetaOptions:
         Raises ConfigurationError for an unknown option or a value outside its choices.
         """
         known = [option.name for option in fields(cls)]
+        problems = Problems()
         for name, value in options.items():
-            if name not in known:
-                raise ConfigurationError(
-                    f"{owner}.Meta: unknown option {name!r}; allowed: {', '.join(known)}{nearest(name, known)}"
-                )
-            _check_option(owner, name, value)
+            with problems.collected():
+                if name not in known:
+                    raise ConfigurationError(
+                        f"{owner}.Meta: unknown option {name!r}; allowed: {', '.join(known)}{nearest(name, known)}"
+                    )
+                _check_option(owner, name, value)
+        with problems.collected():
+            if options.get("primary_key") and not options.get("reflect"):
+                raise ConfigurationError(f"{owner}.Meta.primary_key: is for reflected tables; every other has 'id'")
+        problems.raise_all()
         return cls(**{name: _CONVERTED.get(name, _itself)(value) for name, value in options.items()})
 
 

@@ -23,6 +23,7 @@ from lightapi.http.pipeline import Pipeline
 from lightapi.http.routing import Routes
 from lightapi.openapi.served import Document
 from lightapi.plan import Plan, Route, make_route
+from lightapi.problems import Problems
 from lightapi.redis_link import RedisLink
 
 __all__ = ["Service", "health_routes"]
@@ -73,11 +74,15 @@ class Service:
     def prepare(self, connection: Connection) -> None:
         """Create the tables that are missing."""
         tables = [table for table in self._metadata.tables.values() if table.key in self._owners]
+        problems = Problems()
         for table in tables:
-            for target in check_foreign_keys(table, self._owners):
-                self._adopt(connection, table, target)
+            with problems.collected():
+                for target in check_foreign_keys(table, self._owners):
+                    self._adopt(connection, table, target)
         for table in tables:
-            check_schema(connection, table, self._owners)
+            with problems.collected():
+                check_schema(connection, table, self._owners)
+        problems.raise_all()
         if self._create_tables:
             self._metadata.create_all(connection, [table for table in tables if REFLECTED not in table.info])
         for table in tables:

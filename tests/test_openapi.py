@@ -304,7 +304,7 @@ class OrderEndpoint(RestEndpoint, HttpMethod.POST, HttpMethod.DELETE):
 
     text: str
 
-    def create(self, data: Order) -> Order:  # type: ignore[override]
+    def create(self, data: Order) -> Order:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
         """Take it."""
         return data
 

@@ -16,7 +16,7 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "lightapi"
 RANKS = (
-    ("exceptions", "config", "meta", "plan"),
+    ("exceptions", "problems", "config", "meta", "plan"),
     (
         *("http", "http.message", "http.routing", "http.drive", "http.body", "http.cors"),
         *("fields", "storage", "declaration", "schema", "operators", "values", "keys", "cursors"),

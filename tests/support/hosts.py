@@ -68,7 +68,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Leave out tests whose hosts or engines the environment leaves out."""
     chosen: dict[bool, list[pytest.Item]] = {True: [], False: []}
     for item in items:
-        parameters = item.callspec.params if hasattr(item, "callspec") else {}
+        callspec = getattr(item, "callspec", None)
+        parameters = callspec.params if callspec is not None else {}
         chosen[NONE not in (parameters.get("host"), parameters.get("engine_kind"))].append(item)
     if chosen[False]:
         config.hook.pytest_deselected(items=chosen[False])

@@ -1,0 +1,181 @@
+"""What the maker of an API is told when something is declared wrongly: everything, once, and in his own terms."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lightapi import (
+    Authentication,
+    ConfigurationError,
+    Field,
+    Filtering,
+    JWTAuthentication,
+    LightApi,
+    RestEndpoint,
+)
+
+ROOT = Path(__file__).parent.parent
+WRONG_CLASS = """
+from lightapi import Field, LightApi, RestEndpoint
+
+class BookEndpoint(RestEndpoint):
+    title: str = Field(min_lenght=1)
+    price: complex
+
+app = LightApi(database_url="sqlite://")
+app.register({"/books": BookEndpoint})
+"""
+WRONG_AT_START = """
+from lightapi import Authentication, JWTAuthentication, LightApi, RestEndpoint
+
+class BookEndpoint(RestEndpoint):
+    title: str
+
+    class Meta:
+        authentication = Authentication(backend=JWTAuthentication)
+
+app = LightApi(database_url="sqlite://")
+app.register({"/books": BookEndpoint})
+"""
+
+
+def test_everything_that_is_wrong_in_a_class_is_told_at_once() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+
+        class Book(RestEndpoint):
+            title: str = Field(min_lenght=1)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
+            price: complex
+            version: int
+
+            def list(self) -> None:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
+                """Take too little."""
+
+            class Meta:
+                tabel = "books"
+                extra = "forbd"
+
+    problems = caught.value.problems
+    assert [problem.partition(":")[0] for problem in problems] == [
+        "Book.title",
+        "Book.price",
+        "Book.version",
+        "Book.Meta",
+        "Book.Meta.extra",
+        "Book.list",
+    ]
+    assert str(caught.value) == "6 problems:\n" + "\n".join(f"- {problem}" for problem in problems)
+
+
+def test_a_single_problem_is_told_as_it_is() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+
+        class Book(RestEndpoint):
+            price: complex
+
+    assert caught.value.problems == (str(caught.value),)
+    assert str(caught.value).startswith("Book.price: ")
+
+
+class Listed(RestEndpoint):
+    """Filters by what it does not have."""
+
+    title: str
+
+    class Meta:
+        filtering = Filtering(fields=["titel"])
+
+
+class Fine(RestEndpoint):
+    """Is as it should be."""
+
+    title: str
+
+
+def test_everything_that_is_wrong_in_a_mapping_is_told_at_once_and_nothing_of_it_is_registered() -> None:
+    app = LightApi(database_url="sqlite://")
+
+    with pytest.raises(ConfigurationError) as caught:
+        app.register({"/fine": Fine, "/listed": Listed, "listed": Fine, "/x": int})
+
+    assert len(caught.value.problems) == 3
+    assert "did you mean 'title'?" in caught.value.problems[0]
+    app.register({"/fine": Fine})
+    assert [row.path for row in app.describe() if row.endpoint] == ["/fine"] * 2 + ["/fine/{id}"] * 4
+
+
+def test_everything_that_is_wrong_at_start_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LIGHTAPI_JWT_SECRET", raising=False)
+
+    class First(RestEndpoint):
+        class Meta:
+            authentication = Authentication(backend=JWTAuthentication)
+
+    class Second(First):
+        pass
+
+    app = LightApi(database_url="sqlite://")
+    app.register({"/first": First, "/second": Second})
+
+    with pytest.raises(ConfigurationError) as caught:
+        app.build_app()
+
+    assert [problem.partition(".")[0] for problem in caught.value.problems] == ["First", "Second"]
+
+
+@pytest.mark.parametrize(
+    ("source", "start"),
+    [
+        (
+            WRONG_CLASS,
+            "line 4\n    class BookEndpoint(RestEndpoint):\nConfigurationError: 2 problems:\n- BookEndpoint.t",
+        ),
+        (WRONG_AT_START, "ERROR:    ConfigurationError: BookEndpoint.Meta.authentication: "),
+    ],
+    ids=["class", "start"],
+)
+def test_a_server_that_loads_a_wrong_project_ends_with_the_message(source: str, start: str, tmp_path: Path) -> None:
+    (tmp_path / "main.py").write_text(source)
+
+    ended = subprocess.run(
+        [sys.executable, "-m", "uvicorn", "main:app", "--port", "0"],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert ended.returncode != 0
+    assert start in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert str(ROOT / "lightapi") not in ended.stderr
+    assert ended.stderr.count("BookEndpoint.title" if source is WRONG_CLASS else "BookEndpoint.Meta") == 1
+
+
+def test_other_errors_that_end_a_program_are_left_to_python(tmp_path: Path) -> None:
+    program = """
+try:
+    import lightapi
+    lightapi.LightApi(database_url=5)
+except lightapi.ConfigurationError:
+    pass
+1 / 0
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("Traceback")
+    assert "ZeroDivisionError" in ended.stderr
