@@ -100,7 +100,7 @@ def build_service(plans: Mapping[str, Plan], store: Store, metadata: MetaData, o
         login_backends=tuple(backends),
     )
     document = Document(lambda: document_of(built, about), options.base_url)
-    own = {**health_routes(store, shelves.link), **login, **_pages(document, options)}
+    own = _together(health_routes(store, shelves.link), login, _pages(document, options, routes))
     for path, route in list(own.items()):
         if not route.internal or path not in routes:
             routes.add(path, route)
@@ -123,13 +123,27 @@ def build_service(plans: Mapping[str, Plan], store: Store, metadata: MetaData, o
     )
 
 
-def _pages(document: Document, options: Options) -> dict[str, Route]:
+def _pages(document: Document, options: Options, taken: Routes) -> dict[str, Route]:
+    """Return the routes of the document and of the page; a page that an endpoint has a path of is left out whole."""
     if options.openapi_url is None:
         return {}
     pages = {options.openapi_url: document_route(document)}
-    if options.docs_url is not None:
-        pages.update(docs_routes(document, options.docs_url, options.openapi_url))
-    return pages
+    if options.docs_url is None:
+        return pages
+    docs = docs_routes(document, options.docs_url, options.openapi_url, options.base_url)
+    return pages if any(path in taken for path in docs) else _together(pages, docs)
+
+
+def _together(*parts: dict[str, Route]) -> dict[str, Route]:
+    """Return all of our own routes; raise ConfigurationError where two have the same path."""
+    found: dict[str, Route] = {}
+    for path, route in (pair for part in parts for pair in part.items()):
+        if path in found:
+            raise ConfigurationError(
+                f"{path!r} would be two pages of the app at once; change auth_path, openapi_url or docs_url"
+            )
+        found[path] = route
+    return found
 
 
 def _login_routes(
