@@ -190,14 +190,15 @@ def interpreters() -> dict[str, str]:
 
 
 def demo(options: argparse.Namespace) -> None:
-    """Serve the example API on an empty SQLite database."""
-    environment = Environment(ROOT / ".venv").prepare("", LOCKS["newest"], pip=options.pip)
+    """Serve the example API, with its docs page, on an empty SQLite database."""
+    environment = Environment(ROOT / ".venv").prepare("standard", LOCKS["newest"], pip=options.pip)
     folder = WORK / "demo"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     site, json_body = f"http://localhost:{options.port}", '-H "Content-Type: application/json" -d'
     say(f"""
-The books of examples/demo.py are at {site}/books. Open that address, or from another terminal:
+The books of examples/demo.py are at {site}/books. Try them on
+{site}/docs, or from another terminal:
 
   curl -X POST {site}/books {json_body} '{{"title": "Clean Code", "author": "Robert Martin"}}'
   curl {site}/books
