@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from collections.abc import Iterator
 import hypothesis
 import pytest
 
-from tests.support import servers
+from tests.support import browser, servers
 
 pytest_plugins = ["tests.support.hosts"]
 
@@ -19,8 +20,8 @@ hypothesis.settings.load_profile("steady")
 
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
 PROGRAMS = {
-    "browser": ("chromium", "chromium-browser", "google-chrome"),
-    "node": ("node",),
+    "browser": browser.PROGRAMS,
+    "node": ("npm",),
     "pgbouncer": ("pgbouncer",),
     "nginx": ("nginx",),
 }
@@ -57,13 +58,19 @@ def redis_url() -> Iterator[str]:
         yield servers.redis_database(server, int(WORKER.removeprefix("gw")))
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what needs a program that this machine has not."""
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what needs a program that this machine has not; fail it where LIGHTAPI_TEST_REQUIRE names its marker."""
+    for kind in sorted(missing_programs().intersection(marker.name for marker in item.iter_markers())):
+        if kind in os.environ.get("LIGHTAPI_TEST_REQUIRE", "").split(","):
+            pytest.fail(f"needs {kind}, which LIGHTAPI_TEST_REQUIRE asks for", pytrace=False)
+        pytest.skip(f"needs {kind}")
+
+
+@functools.cache
+def missing_programs() -> set[str]:
+    """Return the markers whose program is not on this machine."""
     found = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin"])
-    missing = {kind for kind, names in PROGRAMS.items() if not any(shutil.which(name, path=found) for name in names)}
-    for item in items:
-        for kind in sorted(missing.intersection(marker.name for marker in item.iter_markers())):
-            item.add_marker(pytest.mark.skip(reason=f"needs {kind}"))
+    return {kind for kind, names in PROGRAMS.items() if not any(shutil.which(name, path=found) for name in names)}
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
