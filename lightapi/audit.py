@@ -33,7 +33,10 @@ class Verb(NamedTuple):
 
 
 def described(plans: Mapping[str, tuple[Plan, Route, Route]], own: Mapping[str, Route]) -> list[Verb]:
-    """Return every verb of every path: of the endpoints' collections and items, then of LightAPI's own pages."""
+    """Return every verb of every path: of the endpoints' collections and items, then of LightAPI's own pages.
+
+    The files that the docs page loads are not among them.
+    """
     rows = []
     for path, (plan, collection, item) in plans.items():
         for shown, route in ((path or "/", collection), (f"{path}/{{id}}", item)):

@@ -100,8 +100,9 @@ def build_service(plans: Mapping[str, Plan], store: Store, metadata: MetaData, o
         login_backends=tuple(backends),
     )
     document = Document(lambda: document_of(built, about), options.base_url)
-    own = _together(health_routes(store, shelves.link), login, _pages(document, options, routes))
-    for path, route in list(own.items()):
+    pages, files = _pages(document, options, routes)
+    own = _together(health_routes(store, shelves.link), login, pages)
+    for path, route in _together(own, files).items():
         if not route.internal or path not in routes:
             routes.add(path, route)
         else:
@@ -123,15 +124,20 @@ def build_service(plans: Mapping[str, Plan], store: Store, metadata: MetaData, o
     )
 
 
-def _pages(document: Document, options: Options, taken: Routes) -> dict[str, Route]:
-    """Return the routes of the document and of the page; a page that an endpoint has a path of is left out whole."""
+def _pages(document: Document, options: Options, taken: Routes) -> tuple[dict[str, Route], dict[str, Route]]:
+    """Return the routes of the document and the page, and those of the page's files.
+
+    A page of whose paths an endpoint has one is left out whole.
+    """
     if options.openapi_url is None:
-        return {}
+        return {}, {}
     pages = {options.openapi_url: document_route(document)}
     if options.docs_url is None:
-        return pages
-    docs = docs_routes(document, options.docs_url, options.openapi_url, options.base_url)
-    return pages if any(path in taken for path in docs) else _together(pages, docs)
+        return pages, {}
+    files = docs_routes(document, options.docs_url, options.openapi_url, options.base_url)
+    if any(path in taken for path in files):
+        return pages, {}
+    return _together(pages, {options.docs_url: files.pop(options.docs_url)}), files
 
 
 def _together(*parts: dict[str, Route]) -> dict[str, Route]:
