@@ -180,6 +180,7 @@ def test_without_the_extra_the_page_has_no_script(
     assert page.ask("document.documentElement.scrollWidth") == width
     assert (background(page) < 150) is dark
     assert 'pip install "lightapi[docs]"' in page.text
+    assert httpx.get(f"{without_extra.url}/docs/swagger-ui.css").status_code == 404
     assert_kept_to_itself(page, without_extra)
 
 

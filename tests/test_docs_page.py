@@ -104,6 +104,9 @@ class TestServed:
             len(client.get("/docs", headers=plain).content)
         )
 
+    def test_the_files_of_the_other_page_are_not_there(self, client: Client) -> None:
+        assert client.get("/docs/plain.css").status_code == 404
+
     def test_other_verbs_are_refused(self, client: Client) -> None:
         assert client.post("/docs").status_code == 405
 

@@ -19,7 +19,7 @@ from typing import Any
 __all__ = ["PROGRAMS", "Browser", "Page", "chromium"]
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
-PATIENCE = 60.0
+PATIENCE = 30.0
 # Nothing but the loopback interface can be reached, and nothing is asked for that the page did not ask for.
 FLAGS = (
     "--headless=new",
