@@ -5,6 +5,7 @@ A ``view`` is the endpoint, an instance of RestEndpoint, while it answers a requ
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -20,7 +21,7 @@ from lightapi.declaration import FieldSpec
 from lightapi.exceptions import ConfigurationError, InvalidInput, nearest
 from lightapi.http.drive import is_async
 from lightapi.operators import OPERATORS, is_sortable, is_text, operators_of
-from lightapi.values import Parser, parser_of, problem
+from lightapi.values import Parser, parser_of, problem, value_parser
 
 __all__ = ["Asked", "BaseFilter", "FieldFilter", "Filters", "OrderingFilter", "SearchFilter", "filters_of"]
 
@@ -276,6 +277,7 @@ def _point_out_idle(where: str, filtering: Filtering, given: Sequence[Any]) -> N
 
 def _fields(where: str, declared: Any, specs: Mapping[str, FieldSpec], *, sqlite: bool) -> dict[str, Filter]:
     fields: dict[str, Filter] = {}
+    reader = functools.cache(lambda name: value_parser(specs[name], sqlite=sqlite))
     for name, operator in _pairs(f"{where}.fields", declared, specs):
         spec = _spec(f"{where}.fields", name, specs)
         allowed = operators_of(spec)
@@ -284,7 +286,7 @@ def _fields(where: str, declared: Any, specs: Mapping[str, FieldSpec], *, sqlite
             raise ConfigurationError(
                 f"{where}.fields: {name!r} has no operator {operator!r}; allowed: {', '.join(allowed)}{hint}"
             )
-        read = Filter(name, operator, parser_of(spec, operator, sqlite=sqlite))
+        read = Filter(name, operator, parser_of(operator, functools.partial(reader, name)))
         fields[f"{name}__{operator}"] = read
         if operator == "exact":
             fields[name] = read

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Sequence
 from decimal import Decimal
@@ -31,16 +32,27 @@ def problem(kind: str, parameter: str, message: str) -> dict[str, Any]:
     return {"type": kind, "loc": ["query", parameter], "msg": message}
 
 
-def parser_of(spec: FieldSpec, operator: str, *, sqlite: bool) -> Parser:
-    """Return what reads the values of one filter."""
+def parser_of(operator: str, reader: Callable[[], Callable[[str], Any]]) -> Parser:
+    """Return what reads the values of one filter; ``reader`` gives what reads one value of the column."""
     if operator == "isnull":
-        return _single(_adapted(bool))
+        return _single(_flag())
     if operator in TEXT_OPERATORS:
-        return _single(_adapted(constrained(str, storage_of("", str, [], {}).checks)))
-    one = value_parser(spec, sqlite=sqlite)
+        return _single(_piece())
+    one = reader()
     if operator == "range":
         return _range(one)
     return _several(one) if operator in ("in", "notin") else _single(one)
+
+
+@functools.cache
+def _flag() -> Callable[[str], Any]:
+    return _adapted(bool)
+
+
+@functools.cache
+def _piece() -> Callable[[str], Any]:
+    """Return what reads a part of a text."""
+    return _adapted(constrained(str, storage_of("", str, [], {}).checks))
 
 
 def value_parser(spec: FieldSpec, *, sqlite: bool = False) -> Callable[[str], Any]:
