@@ -19,16 +19,18 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware as StarletteMiddleware
 from starlette.routing import BaseRoute
 from starlette.types import Receive, Scope, Send
+from typing_extensions import Self
 
 from lightapi.adapters.asgi import Lifespan, build_starlette
 from lightapi.adapters.bridge import Bridge, refuse
 from lightapi.adapters.environ import Environ, StartResponse
 from lightapi.adapters.loop import gevent_patched
 from lightapi.adapters.wsgi import WSGIApp
+from lightapi.adoption import adopted
 from lightapi.audit import Verb
 from lightapi.auth import Validator
 from lightapi.building import Options, build_service, checked_auth, checked_page
-from lightapi.config import Pagination, explained
+from lightapi.config import Authentication, Pagination, explained
 from lightapi.db.mapping import NAMING
 from lightapi.db.store import Store, open_store
 from lightapi.exceptions import ApiError, ConfigurationError
@@ -146,6 +148,41 @@ class LightApi:
         self._starlette: Starlette | None = None
         self._wsgi: dict[bool, WSGIApp] = {}
         self._bridge: Bridge | None = None
+
+    @classmethod
+    def from_database(
+        cls,
+        url_or_engine: str | os.PathLike[str] | Engine | AsyncEngine | None = None,
+        *,
+        schema: str | Sequence[str] | None = None,
+        include: str | Sequence[str] | None = None,
+        exclude: str | Sequence[str] | None = None,
+        read_only: bool = False,
+        authentication: Authentication | None = None,
+        **arguments: Any,
+    ) -> Self:
+        """Serve every table and view of a database at ``/<table>``, with all filters, orderings and pages.
+
+        - ``url_or_engine``: a URL, an engine, or the path of a SQLite file; else LIGHTAPI_DATABASE_URL.
+        - ``schema``: the schema to serve, or several: then paths are ``/<schema>/<table>``.
+        - ``include``, ``exclude``: names of tables, or shell patterns; ``exclude`` wins.
+        - ``read_only``: only GET.
+        - ``authentication``: who may call; default: everybody who reaches the port, for writing too.
+
+        Other arguments are the constructor's. No table is made or changed. Raises ConfigurationError for a database
+        that can't be read, a name that no table has, and a table of ``include`` that can't be served; others that
+        can't be are left out with a logged warning.
+        """
+        return adopted(
+            cls,
+            url_or_engine,
+            schema=schema,
+            include=include,
+            exclude=exclude,
+            read_only=read_only,
+            authentication=authentication,
+            arguments=arguments,
+        )
 
     @property
     def metadata(self) -> MetaData:

@@ -73,7 +73,8 @@ def routes_of(
     invoke = invoker(store)
     routes = []
     for verbs in (_COLLECTION, _ITEM):
-        chosen = {name: verb for name, verb in verbs.items() if name in cls._allowed_methods}
+        served = cls._allowed_methods if plan.retrievable or "POST" in verbs else ()
+        chosen = {name: verb for name, verb in verbs.items() if name in served}
         access, functions = access_for(
             cls.__name__, cls._options.authentication, tuple(chosen), invoke=invoke, validator=validator
         )

@@ -6,7 +6,7 @@ from enum import Enum
 
 from lightapi.declaration import FieldSpec
 
-__all__ = ["OPERATORS", "TEXT_OPERATORS", "is_sortable", "is_text", "operators_of"]
+__all__ = ["INCOMPARABLE", "OPERATORS", "TEXT_OPERATORS", "is_sortable", "is_text", "operators_of"]
 
 _EQUALITY = ("exact", "ne", "in", "notin", "isnull")
 _ORDER = ("gt", "gte", "lt", "lte", "range")
@@ -15,14 +15,14 @@ OPERATORS = (*_EQUALITY, *_ORDER, *TEXT_OPERATORS)
 
 _TEXT = frozenset({"str", "text"})
 _UNORDERED = frozenset({"bool", "bytes", "enum", "literal"})
-_OPAQUE = frozenset({"json", "opaque"})
+INCOMPARABLE = frozenset({"json", "opaque"})
 """Kinds that a database can't compare."""
 
 
 def operators_of(spec: FieldSpec) -> tuple[str, ...]:
     """Return the operators that a column of this kind has."""
     kind = spec.storage.kind
-    if kind in _OPAQUE:
+    if kind in INCOMPARABLE:
         return ("isnull",)
     if kind in _UNORDERED:
         return _EQUALITY
@@ -41,4 +41,4 @@ def is_text(spec: FieldSpec) -> bool:
 
 def is_sortable(spec: FieldSpec) -> bool:
     """Tell whether rows can be put in the order of the column."""
-    return spec.storage.kind not in _OPAQUE
+    return spec.storage.kind not in INCOMPARABLE

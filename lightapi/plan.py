@@ -60,6 +60,8 @@ class Plan:
     """Turns a row into the id of its path, not yet percent-encoded."""
     deep: bool
     """True when ids may hold slashes."""
+    retrievable: bool
+    """False where nothing tells rows apart: there is a list, and no path of a single row."""
     names: tuple[str, ...]
     """All columns, in answer order; plain ``str``, never ``quoted_name``."""
     attributes: Mapping[str, str]

@@ -18,6 +18,7 @@ from lightapi.config import Pagination
 from lightapi.db.crud import Statements
 from lightapi.db.listing import Lists
 from lightapi.db.mapping import is_provable
+from lightapi.db.reflection import REFLECTED
 from lightapi.db.sources import Source, table_source
 from lightapi.db.store import Store
 from lightapi.declaration import Shape
@@ -68,6 +69,7 @@ def plan_of(
         parse_key=key_parser([shape.specs[name] for name in shape.key], sqlite=sqlite),
         format_key=key_formatter(shape.key),
         deep=any(shape.specs[name].storage.kind in _WITH_SLASHES for name in shape.key),
+        retrievable=getattr(table.info.get(REFLECTED), "retrievable", True),
         names=names,
         attributes=endpoint._attributes,
         read=read,

@@ -79,16 +79,18 @@ class Service:
             with problems.collected():
                 for target in check_foreign_keys(table, self._owners):
                     self._adopt(connection, table, target)
+        inspector = inspect(connection)
         for table in tables:
             with problems.collected():
-                check_schema(connection, table, self._owners)
+                check_schema(inspector, table, self._owners)
         problems.raise_all()
         if self._create_tables:
             self._metadata.create_all(connection, [table for table in tables if REFLECTED not in table.info])
         for table in tables:
             complete(connection, table, self._owners[table.key], create=self._create_tables)
+        inspector = inspect(connection)  # what the first one knows was true before the tables were made
         for plan in self._plans:
-            point_out_orderings(connection, plan)
+            point_out_orderings(inspector, plan)
 
     def _adopt(self, connection: Connection, table: Table, target: str) -> None:
         """Take a referenced table of the database into the metadata; it is never created by us."""

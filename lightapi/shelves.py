@@ -14,7 +14,7 @@ from lightapi.auth import BasicAuthentication, JWTAuthentication
 from lightapi.cache import Shelf, generation_key, keeping, voiding
 from lightapi.config import backends_in
 from lightapi.db.identity import database_name
-from lightapi.db.reflection import MAY_ACT
+from lightapi.db.references import MAY_ACT
 from lightapi.endpoint import RestEndpoint
 from lightapi.exceptions import nearest
 from lightapi.permissions import AllowAny

@@ -6,12 +6,12 @@ import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import DDL, Column, Connection, Index, MetaData, Table, inspect, literal_column
+from sqlalchemy import DDL, Column, Connection, Index, Inspector, MetaData, Table, inspect, literal_column
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateColumn, CreateIndex
 
 from lightapi.db.mapping import ddl_default, single_percents
-from lightapi.db.reflection import ADDED
+from lightapi.db.reflection import ADDED, ADOPTED
 from lightapi.exceptions import ConfigurationError, nearest
 
 if TYPE_CHECKING:
@@ -22,11 +22,11 @@ __all__ = ["check_schema", "complete", "point_out_orderings"]
 logger = logging.getLogger("lightapi")
 
 
-def check_schema(connection: Connection, table: Table, owners: Mapping[str, str]) -> None:
+def check_schema(inspector: Inspector, table: Table, owners: Mapping[str, str]) -> None:
     """Raise ConfigurationError for a ``Meta.schema`` that the database does not have."""
     if table.schema is None:
         return
-    schemas = inspect(connection).get_schema_names()
+    schemas = inspector.get_schema_names()
     if table.schema not in schemas:
         raise ConfigurationError(
             f"{owners[table.key]}.Meta.schema: the database has no schema {table.schema!r}"
@@ -84,12 +84,14 @@ def _add(connection: Connection, table: Table, column: Column[Any], owner: str) 
         raise ConfigurationError(f"{owner}.{column.key}: {reason}") from error
 
 
-def point_out_orderings(connection: Connection, plan: Plan) -> None:
-    """Log a warning for fields that paginated lists may be ordered by without an index to read them from."""
-    ordering = plan.filters.ordered_by
-    if not ordering or plan.pagination is None:
+def point_out_orderings(inspector: Inspector, plan: Plan) -> None:
+    """Log a warning for fields that paginated lists may be ordered by without an index to read them from.
+
+    Not for tables that are served because they are there: nobody chose what their lists may be ordered by.
+    """
+    ordering, table = plan.filters.ordered_by, plan.table
+    if not ordering or plan.pagination is None or ADOPTED in table.info:
         return
-    table, inspector = plan.table, inspect(connection)
     indexes = inspector.get_indexes(table.name, table.schema)
     constraints = inspector.get_unique_constraints(table.name, table.schema)
     columns: list[Any] = [each["column_names"] for each in (*indexes, *constraints)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,6 @@ from sqlalchemy import (
     Column,
     Connection,
     FetchedValue,
-    ForeignKeyConstraint,
     Inspector,
     MetaData,
     Numeric,
@@ -24,24 +23,28 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import DBAPIError, NoSuchTableError
 from sqlalchemy.types import NullType
 
+from lightapi.db.catalog import Catalog
 from lightapi.db.legacy import AnyMoment
 from lightapi.db.mapping import KEPT, column_of, ddl_default, utcnow
 from lightapi.db.meaning import Meaning, contradict, meaning_of, stored_type
 from lightapi.db.outside import read_database
+from lightapi.db.references import foreign_keys
+from lightapi.db.sqlite_tables import is_rowid, sqlite_unique, written_types
 from lightapi.db.store import Store
 from lightapi.declaration import MAINTAINED, FieldSpec, Shape, column_spec
 from lightapi.exceptions import ConfigurationError, nearest
+from lightapi.operators import INCOMPARABLE
 
-__all__ = ["ADDED", "MAY_ACT", "REFLECTED", "Reflection", "reflected"]
+__all__ = ["ADDED", "ADOPTED", "REFLECTED", "Reflection", "TableReader", "reflected"]
 
 REFLECTED = "lightapi.reflected"
 """Key of ``Table.info``: the Reflection of a table that we never create."""
 
-MAY_ACT = "lightapi.may_act"
-"""Key of ``ForeignKeyConstraint.info``: True when the database may change rows by it, for all we know."""
-
 ADDED = "lightapi.added"
 """Key of ``Table.info``: the declared columns that the database's table lacks."""
+
+ADOPTED = "lightapi.adopted"
+"""Key of ``Table.info``: set where a whole database is served, whatever it holds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +56,8 @@ class Reflection:
     key: tuple[str, ...]
     writable: bool
     """False for views, and for tables whose rows no key tells apart."""
+    retrievable: bool = True
+    """False where ``key`` only puts rows in order: all columns of a view for which nobody named a key."""
 
 
 def reflected(
@@ -69,9 +74,13 @@ def reflected(
 
     Raises ConfigurationError when there is no such table, it has no key, or a declared field contradicts it.
     """
-    reader = _Reader(owner, name, schema, store.dialect, declared)
+    reader = TableReader(owner, name, schema, store.dialect, declared)
+
+    def read(connection: Connection) -> Reflection:
+        return reader.read(connection, inspect(connection), metadata, primary_key)
+
     try:
-        return read_database(store, lambda connection: reader.read(connection, metadata, primary_key))
+        return read_database(store, read)
     except NoSuchTableError:
         raise ConfigurationError(f"{owner}: table {reader.full_name!r} does not exist") from None
     except (
@@ -86,7 +95,7 @@ def reflected(
         ) from error
 
 
-class _Reader:
+class TableReader:
     """The columns of one table, as they are read."""
 
     def __init__(
@@ -100,9 +109,16 @@ class _Reader:
         self._declared = declared
         self.full_name = f"{schema}.{name}" if schema else name
 
-    def read(self, connection: Connection, metadata: MetaData, primary_key: Sequence[str]) -> Reflection:
-        """Return the table, in the metadata, and what it is."""
-        inspector = inspect(connection)
+    def read(
+        self,
+        connection: Connection,
+        inspector: Inspector | Catalog,
+        metadata: MetaData,
+        primary_key: Sequence[str],
+        *,
+        keyless_views: bool = False,
+    ) -> Reflection:
+        """Return the table, in the metadata, and what it is; ``keyless_views`` may be read as lists."""
         if not self._has_table(inspector):
             self._check_schema(inspector)
             names = [*inspector.get_table_names(self._schema), *inspector.get_view_names(self._schema)]
@@ -113,32 +129,28 @@ class _Reader:
         if self._sqlite:
             self._forget_guesses(connection, found)
         real_key = inspector.get_pk_constraint(self._name, self._schema)["constrained_columns"]
-        key = self._key(primary_key or real_key, found)
         is_view = self._is_view(inspector)
+        keyless = keyless_views and is_view and not (primary_key or real_key)
+        key = self._order(found) if keyless else self._key(primary_key or real_key, found)
         writable = not is_view and (key == tuple(real_key) or self._is_unique(connection, inspector, key))
         auto = self._is_automatic(connection, key, found) if writable else None
         kept = [name for name in MAINTAINED if name in found and name not in key and self._keeps(name, found[name])]
-        specs = self._specs(found, key, kept)
-        table = Table(
-            self._name,
-            metadata,
-            *(self._column(column, key, kept, auto) for column in found.values()),
-            *self._added(found),
-            *([] if is_view else self._foreign_keys(inspector)),
-            schema=self._schema,
-        )
+        specs = self._specs(found, () if keyless else key, kept)
+        columns = [*(self._column(column, key, kept, auto) for column in found.values()), *self._added(found)]
+        references = [] if is_view else foreign_keys(inspector, self._name, self._schema, sqlite=self._sqlite)
+        table = Table(self._name, metadata, *columns, *references, schema=self._schema)
         shape = _shape(specs, (*key, *map(str, real_key)), kept, self._read_only(found, auto), key)
-        reflection = Reflection(table=table, shape=shape, key=key, writable=writable)
+        reflection = Reflection(table=table, shape=shape, key=key, writable=writable, retrievable=not keyless)
         table.info[KEPT] = tuple(kept)
         table.info[REFLECTED] = reflection
         table.info[ADDED] = tuple(name for name in self._declared if name not in found)
         return reflection
 
-    def _has_table(self, inspector: Inspector) -> bool:
+    def _has_table(self, inspector: Inspector | Catalog) -> bool:
         known = self._schema is None or self._schema in inspector.get_schema_names()
         return known and inspector.has_table(self._name, self._schema)
 
-    def _check_schema(self, inspector: Inspector) -> None:
+    def _check_schema(self, inspector: Inspector | Catalog) -> None:
         schemas = inspector.get_schema_names()
         if self._schema is not None and self._schema not in schemas:
             raise ConfigurationError(
@@ -146,7 +158,7 @@ class _Reader:
                 f"{nearest(self._schema, schemas)}"
             )
 
-    def _is_view(self, inspector: Inspector) -> bool:
+    def _is_view(self, inspector: Inspector | Catalog) -> bool:
         views = inspector.get_view_names(self._schema)
         if self._dialect.name == "postgresql":
             views = [*views, *inspector.get_materialized_view_names(self._schema)]
@@ -165,23 +177,21 @@ class _Reader:
                 )
         return tuple(str(name) for name in wanted)
 
-    def _is_unique(self, connection: Connection, inspector: Inspector, key: tuple[str, ...]) -> bool:
+    def _order(self, found: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return every column that rows can be put in order by: what they are paged by without a key."""
+        names = tuple(name for name, column in found.items() if self._meaning(column).kind not in INCOMPARABLE)
+        if not names:
+            raise ConfigurationError(f"{self._owner}: table {self.full_name!r} has no column to order its rows by")
+        return names
+
+    def _is_unique(self, connection: Connection, inspector: Inspector | Catalog, key: tuple[str, ...]) -> bool:
         if self._sqlite:
-            return any(set(names) == set(key) for names in self._sqlite_unique(connection))
+            return any(set(names) == set(key) for names in sqlite_unique(connection, self._name, self._schema))
         constraints = inspector.get_unique_constraints(self._name, self._schema)
         indexes = inspector.get_indexes(self._name, self._schema)
         sets: list[list[Any]] = [[*each["column_names"]] for each in constraints]
         sets += [[*each["column_names"]] for each in indexes if each["unique"] and not each.get("dialect_options")]
         return any(set(names) == set(key) for names in sets)
-
-    def _sqlite_unique(self, connection: Connection) -> Iterator[list[str]]:
-        """Return the columns of SQLite's unique indexes; SQLAlchemy misses those of types with a length."""
-        quote = self._dialect.identifier_preparer.quote
-        prefix = f"{quote(self._schema)}." if self._schema else ""
-        for index in connection.exec_driver_sql(f"PRAGMA {prefix}index_list({quote(self._name)})").all():
-            if index[2] and not index[4]:
-                columns = connection.exec_driver_sql(f"PRAGMA {prefix}index_info({quote(index[1])})").all()
-                yield [str(column[2]) for column in columns]
 
     def _is_automatic(self, connection: Connection, key: tuple[str, ...], found: Mapping[str, Any]) -> str | None:
         """Return the integer key column that the database fills in by itself, if there is one."""
@@ -191,32 +201,14 @@ class _Reader:
             return None
         if not self._sqlite:
             return name if column.get("identity") or "nextval(" in str(column.get("default") or "") else None
-        return name if self._is_rowid(connection, name) else None
-
-    def _written_types(self, connection: Connection) -> dict[str, str]:
-        """Return the types of SQLite's columns as they were written, in capitals."""
-        quote = self._dialect.identifier_preparer.quote
-        prefix = f"{quote(self._schema)}." if self._schema else ""
-        rows = connection.exec_driver_sql(f"PRAGMA {prefix}table_xinfo({quote(self._name)})").all()
-        return {str(row[1]): str(row[2]).upper() for row in rows}
+        return name if is_rowid(connection, self._name, self._schema, name) else None
 
     def _forget_guesses(self, connection: Connection, found: Mapping[str, dict[str, Any]]) -> None:
         """Take columns of types that SQLite never heard of for what they are: columns that hold anything."""
-        written = self._written_types(connection)
+        written = written_types(connection, self._name, self._schema)
         for name, column in found.items():
             if isinstance(column["type"], Numeric) and not _NUMBER.match(written.get(name, "NUMERIC")):
                 column["type"] = NullType()
-
-    def _is_rowid(self, connection: Connection, name: str) -> bool:
-        """Tell whether a column is SQLite's row id: declared as INTEGER PRIMARY KEY, to the letter."""
-        quote = self._dialect.identifier_preparer.quote
-        prefix = f"{quote(self._schema)}." if self._schema else ""
-        written = self._written_types(connection).get(name)
-        source = connection.exec_driver_sql(
-            f"SELECT sql FROM {prefix}sqlite_master WHERE type = 'table' AND lower(name) = lower(?)",  # noqa: S608  quoted
-            (self._name,),
-        ).scalar()
-        return written == "INTEGER" and _NO_ROWID.search(source or "") is None
 
     def _keeps(self, name: str, column: Mapping[str, Any]) -> bool:
         """Tell whether a column is what its name says, so that we keep it."""
@@ -312,43 +304,8 @@ class _Reader:
             or self._meaning(column).readable_only
         )
 
-    def _foreign_keys(self, inspector: Inspector) -> list[ForeignKeyConstraint]:
-        """Return the foreign keys whose targets are there; SQLite keeps those that point nowhere."""
-        constraints = []
-        for key in inspector.get_foreign_keys(self._name, self._schema):
-            target = self._referred(inspector, key["referred_table"], key["referred_schema"], key["referred_columns"])
-            if target:
-                options = key.get("options", {})
-                constraint = ForeignKeyConstraint(
-                    key["constrained_columns"],
-                    target,
-                    name=key["name"],
-                    ondelete=options.get("ondelete"),
-                    onupdate=options.get("onupdate"),
-                    # What SQLite's inline REFERENCES say about that is not read.
-                    info={MAY_ACT: inspector.dialect.name == "sqlite"},
-                )
-                constraints.append(constraint)
-        return constraints
-
-    def _referred(self, inspector: Inspector, table: str, schema: str | None, columns: Sequence[str]) -> list[str]:
-        """Return the columns a foreign key points at, spelt as they are; nothing where they can't be named."""
-        tables = [*inspector.get_table_names(schema), *inspector.get_view_names(schema)]
-        found = next((name for name in tables if _same_name(name, table, sqlite=self._sqlite)), None)
-        if found is None or "." in found:
-            return []
-        names = [str(column["name"]) for column in inspector.get_columns(found, schema)]
-        spelt = [next((n for n in names if _same_name(n, name, sqlite=self._sqlite)), ".") for name in columns]
-        prefix = f"{schema}.{found}" if schema else found
-        return [] if any("." in name for name in spelt) else [f"{prefix}.{name}" for name in spelt]
-
-
-def _same_name(one: str, other: str, *, sqlite: bool) -> bool:
-    return one == other or (sqlite and one.lower() == other.lower())
-
 
 _NUMBER = re.compile(r"NUM|DEC|FIXED|MONEY|REAL|FLOA|DOUB")
-_NO_ROWID = re.compile(r"\)[^()]*\bWITHOUT\s+ROWID\b[^()]*\Z|\bINTEGER\s+PRIMARY\s+KEY\s+DESC\b", re.IGNORECASE)
 
 
 def _shape(
