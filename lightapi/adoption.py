@@ -166,7 +166,9 @@ def _read(store: Store, metadata: MetaData, wish: Wish) -> list[tuple[Relation, 
 
 def _leave_out(relation: Relation, wish: Wish, error: Exception) -> None:
     """Log why a table is not served; raise ConfigurationError when it was asked for by name."""
-    reason = str(error) if isinstance(error, ConfigurationError) else f"it can't be read ({type(error).__name__})"
+    reason = f"it can't be read ({type(error).__name__})"
+    if isinstance(error, ConfigurationError):
+        reason = str(error).removeprefix("from_database: ")
     if wish.names(relation):
         raise ConfigurationError(f"from_database: include names {relation.full_name!r}: {reason}") from error
     logger.warning("from_database: %r is not served: %s", relation.full_name, reason)

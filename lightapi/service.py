@@ -6,7 +6,7 @@ import logging
 import warnings
 from collections.abc import Mapping
 
-from sqlalchemy import Connection, MetaData, Table, inspect
+from sqlalchemy import Column, Connection, MetaData, Table, inspect
 from sqlalchemy.exc import NoSuchTableError
 from starlette.requests import Request
 from starlette.responses import Response
@@ -95,20 +95,21 @@ class Service:
     def _adopt(self, connection: Connection, table: Table, target: str) -> None:
         """Take a referenced table of the database into the metadata; it is never created by us."""
         schema, _, name = target.rpartition(".")
+        inspector = inspect(connection)
         try:
-            Table(
-                name,
-                self._metadata,
-                schema=schema or None,
-                autoload_with=connection,
-                resolve_fks=False,
-            )
+            # No more than a reference needs: names that our naming convention asks for may be missing from the rest.
+            key = inspector.get_pk_constraint(name, schema or None)["constrained_columns"]
+            columns = [
+                Column(each["name"], each["type"], primary_key=each["name"] in key)
+                for each in inspector.get_columns(name, schema or None)
+            ]
+            Table(name, self._metadata, *columns, schema=schema or None)
         except NoSuchTableError:
-            known = {*self._metadata.tables, *inspect(connection).get_table_names(schema or None)}
-            key = next(k for k in table.foreign_keys if k.target_fullname.startswith(f"{target}."))
+            known = {*self._metadata.tables, *inspector.get_table_names(schema or None)}
+            reference = next(k for k in table.foreign_keys if k.target_fullname.startswith(f"{target}."))
             raise ConfigurationError(
-                f"{self._owners[table.key]}.{key.parent.name}: foreign_key="
-                f"{key.target_fullname!r}: there is no table {target!r}, neither registered nor in "
+                f"{self._owners[table.key]}.{reference.parent.name}: foreign_key="
+                f"{reference.target_fullname!r}: there is no table {target!r}, neither registered nor in "
                 f"the database{nearest(target, known)}"
             ) from None
         check_foreign_keys(table, self._owners)

@@ -103,8 +103,8 @@ def relations(connection: Connection, catalog: Inspector | Catalog, schemas: Seq
             names |= {*catalog.get_materialized_view_names(schema)}
             known = _on_postgres(connection, schema)
         else:
-            known = dict.fromkeys(_shadows(connection), (True, frozenset(VERBS)))
-        found += [Relation(schema, str(name), *known.get(name, ())) for name in sorted(names)]
+            known = {name: Relation(schema, name, internal=True) for name in _shadows(connection)}
+        found += [known.get(name) or Relation(schema, str(name)) for name in sorted(names)]
     return found
 
 
@@ -124,12 +124,13 @@ _ON_POSTGRES = text("""
 """)
 
 
-def _on_postgres(connection: Connection, schema: str | None) -> dict[str, tuple[bool, frozenset[str]]]:
+def _on_postgres(connection: Connection, schema: str | None) -> dict[str, Relation]:
     """Return what PostgreSQL knows of each relation: whether it is internal, and what the user may do."""
     known = {}
     for name, internal, reads, inserts, updates, deletes in connection.execute(_ON_POSTGRES, {"schema": schema}):
         allowed = {"GET": reads, "POST": inserts, "PUT": updates, "PATCH": updates, "DELETE": deletes}
-        known[str(name)] = (bool(internal), frozenset(verb for verb in VERBS if reads and allowed[verb]))
+        verbs = frozenset(verb for verb in VERBS if reads and allowed[verb])
+        known[str(name)] = Relation(schema, str(name), internal=bool(internal), verbs=verbs)
     return known
 
 
