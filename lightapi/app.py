@@ -145,6 +145,7 @@ class LightApi:
         self._plans: dict[str, Plan] = {}
         self._lock = threading.RLock()
         self._service: Service | None = None
+        self._started = False
         self._starlette: Starlette | None = None
         self._wsgi: dict[bool, WSGIApp] = {}
         self._bridge: Bridge | None = None
@@ -307,17 +308,20 @@ class LightApi:
 
     @told
     def describe(self) -> list[Verb]:
-        """Return every verb of every path and who may call it; this builds the app.
+        """Return every verb of every path and who may call it; this builds the app, without its tables.
 
         Each is a named tuple: ``path``, ``verb``, ``endpoint``, ``authentication``, ``permission``, ``is_public``,
         ``cache``.
         """
-        return self._built().describe()
+        return self._built(started=False).describe()
 
     @told
     def openapi(self) -> dict[str, Any]:
-        """Return the OpenAPI 3.1 document as plain data, whether it is served or not; this builds the app."""
-        return dict(self._built().document.value)
+        """Return the OpenAPI 3.1 document as plain data, whether it is served or not.
+
+        This builds the app, without its tables.
+        """
+        return dict(self._built(started=False).document.value)
 
     @told
     def run(
@@ -335,17 +339,20 @@ class LightApi:
         """
         self.build_app()
         self._built().check_cache()
-        serve(self, host=host, port=port, debug=debug, reload=reload, paths=self._plans, options=options)
+        serve(self, host=host, port=port, debug=debug, reload=reload, options=options)
 
-    def _built(self) -> Service:
+    def _built(self, *, started: bool = True) -> Service:
+        """Return what serves; ``started`` on a sync engine: with its tables."""
         with self._lock:
             if self._service is None:
                 refuse_gevent(self._store)
-                service = self._build_service()
+            service = self._service or self._build_service()
+            if started and not self._started:
                 if not self._store.is_async:
                     service.start_now()
-                self._service = service
-            return self._service
+                self._started = True
+            self._service = service
+            return service
 
     def _build_service(self) -> Service:
         self._registry.configure()
