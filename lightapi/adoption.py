@@ -8,7 +8,6 @@ import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import quote
 
@@ -18,7 +17,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from lightapi.config import Authentication, Filtering, Pagination
 from lightapi.db.catalog import Relation, catalog_of, relations
-from lightapi.db.engine import is_memory
+from lightapi.db.engine import is_memory, missing_file
 from lightapi.db.outside import read_database
 from lightapi.db.reflection import ADOPTED, Reflection, TableReader
 from lightapi.db.store import Store
@@ -159,8 +158,10 @@ def _read(store: Store, metadata: MetaData, wish: Wish) -> list[tuple[Relation, 
     try:
         return read_database(store, work)
     except (DBAPIError, PoolTimeout, OSError, asyncio.TimeoutError) as error:
-        # Elsewhere the text may hold the URL's host and user.
-        told = str(getattr(error, "orig", "")) if store.dialect.name == "sqlite" else type(error).__name__
+        told = " ".join(str(getattr(error, "orig", None) or error).split())
+        password = store.lanes.base.url.password
+        if not told or (password and str(password) in told):
+            told = type(error).__name__
         raise ConfigurationError(f"from_database: the database can't be read: {told}") from error
 
 
@@ -241,8 +242,12 @@ def _source(given: Any, *, read_only: bool) -> dict[str, Any]:
     """Return the constructor's argument for a URL, the path of a SQLite file, or an engine."""
     if given is None:
         given = os.environ.get("LIGHTAPI_DATABASE_URL")
+        if not given:
+            raise ConfigurationError(
+                "from_database: no database given: give a URL, an engine or a SQLite file, or set LIGHTAPI_DATABASE_URL"
+            )
     if not isinstance(given, (str, os.PathLike)):
-        if given is not None and hasattr(given, "url"):
+        if hasattr(given, "url"):
             _check_file(given.url)
         return {"engine": given}
     text = os.fspath(given)
@@ -262,9 +267,7 @@ def _source(given: Any, *, read_only: bool) -> dict[str, Any]:
 
 def _check_file(url: URL) -> None:
     """Raise ConfigurationError for a SQLite file that does not exist: SQLite would make an empty one."""
-    if url.get_backend_name() != "sqlite" or is_memory(url) or "uri" in url.query:
-        return
-    path = Path(url.database or "")
-    if not path.is_file():
+    path = missing_file(url)
+    if path is not None:
         folder = [each.name for each in path.parent.iterdir()] if path.parent.is_dir() else []
         raise ConfigurationError(f"from_database: there is no file {str(path)!r}{nearest(path.name, folder)}")

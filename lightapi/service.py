@@ -92,6 +92,16 @@ class Service:
         for plan in self._plans:
             point_out_orderings(inspector, plan)
 
+    def compare(self, connection: Connection) -> None:
+        """Look for what ``prepare`` would refuse or point out, without making or changing anything."""
+        inspector = inspect(connection)
+        for plan in self._plans:
+            for target in check_foreign_keys(plan.table, self._owners):
+                self._adopt(connection, plan.table, target)
+            check_schema(inspector, plan.table, self._owners)
+            if inspector.has_table(plan.table.name, plan.table.schema):
+                point_out_orderings(inspector, plan)
+
     def _adopt(self, connection: Connection, table: Table, target: str) -> None:
         """Take a referenced table of the database into the metadata; it is never created by us."""
         schema, _, name = target.rpartition(".")

@@ -17,6 +17,7 @@ import os
 import sqlite3
 import threading
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import URL, Engine, create_engine, make_url
@@ -29,7 +30,7 @@ from lightapi.exceptions import ConfigurationError
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
-__all__ = ["Lanes", "capacity_of", "inspect_engine", "make_engine", "sync_engine_of"]
+__all__ = ["Lanes", "capacity_of", "inspect_engine", "make_engine", "missing_file", "sync_engine_of"]
 
 POOL_SIZE = 10
 POOL_RECYCLE = 1800
@@ -181,6 +182,14 @@ def is_memory(url: URL) -> bool:
     """Tell whether a SQLite URL names a database that dies with its connection."""
     name = url.database or ""
     return name in ("", ":memory:") or ":memory:" in name or url.query.get("mode") == "memory"
+
+
+def missing_file(url: URL) -> Path | None:
+    """Return the file of a SQLite URL where it does not exist: connecting would make an empty one."""
+    if url.get_backend_name() != "sqlite" or is_memory(url) or "uri" in url.query:
+        return None
+    path = Path(url.database or "")
+    return None if path.is_file() else path
 
 
 def sync_engine_of(engine: Engine | AsyncEngine) -> Engine:

@@ -1,0 +1,22 @@
+"""``lightapi config``: check a YAML file, print the JSON Schema of YAML files."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from lightapi.cli.output import show
+from lightapi.declarative.json_schema import json_schema
+from lightapi.declarative.load import problems_in
+
+__all__ = ["run"]
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the problems of a file, 2 when there is one; or the schema."""
+    if options.file is None:
+        show(json.dumps(json_schema(), indent=2))
+        return 0
+    problems = problems_in(options.file)
+    show(*problems or [f"{options.file}: no problems"])
+    return 2 if problems else 0
