@@ -83,22 +83,33 @@ def adopted(
     )
     pages = arguments.get("default_pagination", PAGES)
     app: Any = make(**_source(url_or_engine, read_only=read_only), **{"create_tables": False, **arguments})
+    try:
+        _register(app, wish, pages, read_only=read_only, authentication=authentication or Authentication())
+    except ConfigurationError:
+        if not app._store.is_async:
+            app._store.dispose_sync()
+        raise
+    return app  # type: ignore[no-any-return]
+
+
+def _register(
+    app: Any, wish: Wish, pages: Pagination | None, *, read_only: bool, authentication: Authentication
+) -> None:
+    """Register an endpoint for each table that is wanted."""
     found = _read(app._store, app.metadata, wish)
     routes, classes = Names(), Names()
     several = len(wish.schemas) > 1
-    meta: dict[str, Any] = {"reflect": True, "pagination": pages, "authentication": authentication or Authentication()}
+    meta: dict[str, Any] = {"reflect": True, "pagination": pages, "authentication": authentication}
     for relation, reflection in sorted(found, key=lambda each: not _is_plain(each[0])):
         words = (relation.schema or "", relation.name) if several else (relation.name,)
         verbs = {"GET"} if read_only else relation.verbs
         endpoint = _endpoint(classes.free(class_name_of(words)), relation, reflection, verbs, meta)
-        path = routes.free(route_of(words), "-")
         try:
-            app.register({path: endpoint})
+            app.register({routes.free(route_of(words), "-"): endpoint})
         except ConfigurationError as error:
             _leave_out(relation, wish, error)
     if not app._plans:
         raise ConfigurationError("from_database: there is no table that can be served")
-    return app  # type: ignore[no-any-return]
 
 
 def _is_plain(relation: Relation) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.metadata
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -47,7 +48,8 @@ class _Version(argparse.Action):
             version = importlib.metadata.version("lightapi")
         except importlib.metadata.PackageNotFoundError:
             version = "(not installed)"
-        parser.exit(message=f"lightapi {version}\n")
+        sys.stdout.write(f"lightapi {version}\n")
+        parser.exit()
 
 
 def _command(

@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 
+from lightapi.cli.declared import json_schema, problems_in
 from lightapi.cli.output import show
-from lightapi.declarative.json_schema import json_schema
-from lightapi.declarative.load import problems_in
 
 __all__ = ["run"]
 
