@@ -151,6 +151,7 @@ class LightApi:
         self._bridge: Bridge | None = None
 
     @classmethod
+    @told
     def from_database(
         cls,
         url_or_engine: str | os.PathLike[str] | Engine | AsyncEngine | None = None,

@@ -73,34 +73,37 @@ class Service:
 
     def prepare(self, connection: Connection) -> None:
         """Create the tables that are missing."""
-        tables = [table for table in self._metadata.tables.values() if table.key in self._owners]
-        problems = Problems()
-        for table in tables:
-            with problems.collected():
-                for target in check_foreign_keys(table, self._owners):
-                    self._adopt(connection, table, target)
-        inspector = inspect(connection)
-        for table in tables:
-            with problems.collected():
-                check_schema(inspector, table, self._owners)
-        problems.raise_all()
+        tables = self._checked_tables(connection)
         if self._create_tables:
             self._metadata.create_all(connection, [table for table in tables if REFLECTED not in table.info])
         for table in tables:
             complete(connection, table, self._owners[table.key], create=self._create_tables)
-        inspector = inspect(connection)  # what the first one knows was true before the tables were made
+        inspector = inspect(connection)
         for plan in self._plans:
             point_out_orderings(inspector, plan)
 
     def compare(self, connection: Connection) -> None:
         """Look for what ``prepare`` would refuse or point out, without making or changing anything."""
+        self._checked_tables(connection)
         inspector = inspect(connection)
         for plan in self._plans:
-            for target in check_foreign_keys(plan.table, self._owners):
-                self._adopt(connection, plan.table, target)
-            check_schema(inspector, plan.table, self._owners)
             if inspector.has_table(plan.table.name, plan.table.schema):
                 point_out_orderings(inspector, plan)
+
+    def _checked_tables(self, connection: Connection) -> list[Table]:
+        """Return the tables of the endpoints; raise ConfigurationError for schemas and references that are not there."""
+        tables = [table for table in self._metadata.tables.values() if table.key in self._owners]
+        inspector = inspect(connection)
+        problems = Problems()
+        for table in tables:
+            with problems.collected():
+                for target in check_foreign_keys(table, self._owners):
+                    self._adopt(connection, table, target)
+        for table in tables:
+            with problems.collected():
+                check_schema(inspector, table, self._owners)
+        problems.raise_all()
+        return tables
 
     def _adopt(self, connection: Connection, table: Table, target: str) -> None:
         """Take a referenced table of the database into the metadata; it is never created by us."""

@@ -19,6 +19,7 @@ import pytest
 import tomli
 import yaml
 
+from lightapi import LightApi
 from lightapi.cli.arguments import parser
 from lightapi.cli.main import main
 from lightapi.cli.reload import sources
@@ -81,7 +82,8 @@ def command(folder: Path, capsys: pytest.CaptureFixture[str]) -> Command:
 
     def run(*arguments: str) -> Outcome:
         status = main(arguments)
-        return Outcome(status, *capsys.readouterr())
+        printed = capsys.readouterr()
+        return Outcome(status, printed.out, printed.err)
 
     return run
 
@@ -267,14 +269,21 @@ class TestTargets:
         assert str(ROOT) not in ended.err
 
     def test_the_configuration_of_the_environment_comes_first(
-        self, folder: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+        self, command: Command, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         books("main.py")
-        monkeypatch.setenv("LIGHTAPI_CONFIG", "missing.yaml")
+        declared: list[str] = []
 
-        ended = command("routes")
-        assert ended.status == 2
-        assert "missing.yaml" in ended.err
+        def from_config(file: str) -> LightApi:
+            declared.append(file)
+            return LightApi(database_url="sqlite://")
+
+        monkeypatch.setattr(LightApi, "from_config", from_config, raising=False)
+        monkeypatch.setenv("LIGHTAPI_CONFIG", "some.yaml")
+
+        assert "/books" not in command("routes").out
+        assert "/books" in command("routes", "main").out
+        assert declared == ["some.yaml"]
 
 
 class TestRoutes:

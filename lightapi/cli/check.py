@@ -32,7 +32,7 @@ def run(options: argparse.Namespace) -> int:
             if options.database:
                 status = _compare(app)
         except ConfigurationError as error:
-            problems = [str(error)]
+            problems = [*error.problems]
             if options.target and is_yaml(options.target):
                 problems = problems_in(options.target) or problems
     lines = dict.fromkeys([*(f"problem: {each}" for each in problems), *(f"warning: {each}" for each in heard)])
