@@ -91,7 +91,7 @@ class Service:
                 point_out_orderings(inspector, plan)
 
     def _checked_tables(self, connection: Connection) -> list[Table]:
-        """Return the tables of the endpoints; raise ConfigurationError for schemas and references that are not there."""
+        """Return the tables of the endpoints; raise ConfigurationError for what they refer to in vain."""
         tables = [table for table in self._metadata.tables.values() if table.key in self._owners]
         inspector = inspect(connection)
         problems = Problems()
