@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NamedTuple
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -73,8 +73,7 @@ def routes_of(
     invoke = invoker(store)
     routes = []
     for verbs in (_COLLECTION, _ITEM):
-        served = cls._allowed_methods if plan.retrievable or "POST" in verbs else ()
-        chosen = {name: verb for name, verb in verbs.items() if name in served}
+        chosen = _served(plan, verbs)
         access, functions = access_for(
             cls.__name__, cls._options.authentication, tuple(chosen), invoke=invoke, validator=validator
         )
@@ -106,14 +105,19 @@ class Answering(NamedTuple):
     """The method of the class that answers instead of ours."""
 
 
-def answering(cls: Any, *, item: bool) -> dict[str, Answering]:
+def answering(plan: Plan, *, item: bool) -> dict[str, Answering]:
     """Return what answers each verb on the collection, or on an item."""
-    verbs = _ITEM if item else _COLLECTION
     return {
-        name: Answering(verb.action, next(iter(_hooks(cls, verb)), None))
-        for name, verb in verbs.items()
-        if name in cls._allowed_methods
+        name: Answering(verb.action, next(iter(_hooks(plan.endpoint, verb)), None))
+        for name, verb in _served(plan, _ITEM if item else _COLLECTION).items()
     }
+
+
+def _served(plan: Plan, verbs: Mapping[str, Verb]) -> dict[str, Verb]:
+    """Return those verbs of the collection, or of items, that the endpoint answers."""
+    cls: Any = plan.endpoint
+    allowed = cls._allowed_methods if plan.retrievable or verbs is _COLLECTION else ()
+    return {name: verb for name, verb in verbs.items() if name in allowed}
 
 
 def _overridden(cls: Any, name: str) -> bool:

@@ -168,6 +168,9 @@ class TestShop:
         assert client.get("/order_totals?order_id=3").json()["count"] == 1
         assert client.post("/order_totals", json={}).status_code == 405
         assert client.get("/order_totals/1").status_code == 404
+        documented = client.app.openapi()["paths"]
+        assert [*documented["/order_totals"]] == ["get"]
+        assert "/order_totals/{id}" not in documented
 
 
 class TestStatements:

@@ -23,6 +23,7 @@ def test_a_start_says_where_things_are() -> None:
     told = summary(app_of("/b", "/a"), "127.0.0.1", 8000).splitlines()
 
     assert told[0] == "LightAPI: http://127.0.0.1:8000"
+    assert "  docs      http://127.0.0.1:8000/docs" in told
     assert "  document  http://127.0.0.1:8000/openapi.json" in told
     assert told[-2:] == ["  database  sqlite, books.db", "  endpoints /a, /b"]
 

@@ -97,7 +97,7 @@ class _Endpoint:
         self.plan = plan
         self._routes = {False: collection, True: item}
         self.tag = plan.endpoint.__name__.removesuffix("Endpoint") or plan.endpoint.__name__
-        self._answering = {item: answering(plan.endpoint, item=item) for item in (False, True)}
+        self._answering = {item: answering(plan, item=item) for item in (False, True)}
 
     def bodies(self) -> dict[str, Any]:
         """Return the types of its bodies."""
