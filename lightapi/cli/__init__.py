@@ -1,1 +1,1 @@
-"""The ``lightapi`` command: ``main`` reads the arguments, and a module per command does what they say."""
+"""The ``lightapi`` command: a module for each command does what the arguments say."""

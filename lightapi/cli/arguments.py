@@ -5,10 +5,14 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from lightapi.cli import check, config, openapi, routes, run, serve, token
+
 __all__ = ["parser"]
+
+Run = Callable[[argparse.Namespace], int]
 
 _STATUSES = """
 exit status:
@@ -25,7 +29,7 @@ names, else the app in app.py, main.py or lightapi.yaml of this folder.
 
 
 def parser() -> argparse.ArgumentParser:
-    """Return the parser of the whole command line; ``module`` in its result is the module of the command."""
+    """Return the parser of the whole command line; ``run`` in its result is the function of the command."""
     root = argparse.ArgumentParser(
         prog="lightapi",
         allow_abbrev=False,
@@ -53,7 +57,7 @@ class _Version(argparse.Action):
 
 
 def _command(
-    commands: Any, name: str, text: str, examples: Sequence[str], *, module: str = "", target: bool = False
+    commands: Any, name: str, text: str, examples: Sequence[str], run: Run, *, target: bool = False
 ) -> argparse.ArgumentParser:
     """Add a command; ``target`` says that it is about an app."""
     shown = "".join(f"  {example}\n" for example in examples)
@@ -65,7 +69,7 @@ def _command(
         epilog=f"examples:\n{shown}{_STATUSES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    command.set_defaults(module=module or name)
+    command.set_defaults(run=run)
     if target:
         command.add_argument("target", metavar="TARGET", nargs="?", help="the app (see above)")
     return command
@@ -91,7 +95,7 @@ def _number(text: str) -> int:
 
 def _run(commands: Any) -> None:
     examples = ("lightapi run", "lightapi run main:app --port 9000", "lightapi run lightapi.yaml --reload")
-    command = _command(commands, "run", "serve an app", examples, target=True)
+    command = _command(commands, "run", "serve an app", examples, run.run, target=True)
     _listening(command, "LIGHTAPI_HOST, else 127.0.0.1")
     command.add_argument("--reload", action="store_true", help="start again when a .py or YAML file changes")
     command.add_argument("--workers", type=_number, default=1, help="processes that serve (default: 1)")
@@ -105,7 +109,7 @@ def _serve(commands: Any) -> None:
         "lightapi serve shop.db --include 'order*' --exclude order_totals",
         "LIGHTAPI_DATABASE_URL=postgresql://me:secret@localhost/shop lightapi serve",
     )
-    command = _command(commands, "serve", "serve every table of a database that is there already", examples)
+    command = _command(commands, "serve", "serve every table of a database that is there already", examples, serve.run)
     command.add_argument(
         "database", metavar="URL", nargs="?", help="a URL, or a SQLite file (default: LIGHTAPI_DATABASE_URL)"
     )
@@ -123,14 +127,14 @@ def _serve(commands: Any) -> None:
 def _routes(commands: Any) -> None:
     examples = ("lightapi routes", "lightapi routes main:app --json")
     command = _command(
-        commands, "routes", "show every path: verbs, who may call, cache, filters", examples, target=True
+        commands, "routes", "show every path: verbs, who may call, cache, filters", examples, routes.run, target=True
     )
     command.add_argument("--json", action="store_true", help="as JSON")
 
 
 def _openapi(commands: Any) -> None:
     examples = ("lightapi openapi", "lightapi openapi main:app -o openapi.yaml", "lightapi openapi --format yaml")
-    command = _command(commands, "openapi", "write the OpenAPI document of an app", examples, target=True)
+    command = _command(commands, "openapi", "write the OpenAPI document of an app", examples, openapi.run, target=True)
     command.add_argument("-o", "--output", metavar="FILE", help="default: standard output")
     command.add_argument("--format", choices=("json", "yaml"), help="default: from the suffix of FILE, else json")
 
@@ -138,7 +142,7 @@ def _openapi(commands: Any) -> None:
 def _check(commands: Any) -> None:
     examples = ("lightapi check", "lightapi check main:app --database")
     text = "build an app without serving it, and show its problems and warnings; makes no table"
-    command = _command(commands, "check", text, examples, target=True)
+    command = _command(commands, "check", text, examples, check.run, target=True)
     command.add_argument(
         "--database",
         action="store_true",
@@ -150,12 +154,12 @@ def _config(commands: Any) -> None:
     group = commands.add_parser("config", allow_abbrev=False, help="check YAML files, and describe them to editors")
     group.description = "Check YAML files, and describe them to editors."
     inner = group.add_subparsers(metavar="COMMAND", required=True)
-    check = _command(
-        inner, "check", "show every problem of a YAML file", ("lightapi config check lightapi.yaml",), module="config"
+    examples = ("lightapi config check lightapi.yaml",)
+    _command(inner, "check", "show every problem of a YAML file", examples, config.check).add_argument(
+        "file", metavar="FILE"
     )
-    check.add_argument("file", metavar="FILE")
-    schema = ("lightapi config schema > lightapi.schema.json",)
-    _command(inner, "schema", "print the JSON Schema of YAML files", schema, module="config").set_defaults(file=None)
+    examples = ("lightapi config schema > lightapi.schema.json",)
+    _command(inner, "schema", "print the JSON Schema of YAML files", examples, config.schema)
 
 
 def _token(commands: Any) -> None:
@@ -164,7 +168,9 @@ def _token(commands: Any) -> None:
         """lightapi token --claims '{"sub": "1", "is_admin": true}' --expires 60""",
         'curl -H "Authorization: Bearer $(lightapi token --sub 1)" http://127.0.0.1:8000/books',
     )
-    command = _command(commands, "token", "print a JWT as the login route issues them, to try things out", examples)
+    command = _command(
+        commands, "token", "print a JWT as the login route issues them, to try things out", examples, token.run
+    )
     subject = command.add_mutually_exclusive_group()
     subject.add_argument("--sub", metavar="ID", help="the user's id")
     subject.add_argument("--claims", metavar="JSON", help="the user's payload, an object")

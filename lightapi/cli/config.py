@@ -8,14 +8,17 @@ import json
 from lightapi.cli.declared import json_schema, problems_in
 from lightapi.cli.output import show
 
-__all__ = ["run"]
+__all__ = ["check", "schema"]
 
 
-def run(options: argparse.Namespace) -> int:
-    """Print the problems of a file, 2 when there is one; or the schema."""
-    if options.file is None:
-        show(json.dumps(json_schema(), indent=2))
-        return 0
+def schema(_options: argparse.Namespace) -> int:
+    """Print the JSON Schema."""
+    show(json.dumps(json_schema(), indent=2))
+    return 0
+
+
+def check(options: argparse.Namespace) -> int:
+    """Print the problems of a file; 2 when there is one."""
     problems = problems_in(options.file)
     show(*problems or [f"{options.file}: no problems"])
     return 2 if problems else 0

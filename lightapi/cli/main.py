@@ -1,11 +1,7 @@
-"""Run a command, and turn whatever goes wrong into a message and an exit status.
-
-Imports no more than the arguments need: what a command uses is imported once it is known which one.
-"""
+"""Run a command, and turn whatever goes wrong into a message and an exit status."""
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
 import warnings
@@ -28,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     warnings.formatwarning = plain
     try:
         options = parser().parse_args(arguments)
-        status: int = importlib.import_module(f"lightapi.cli.{options.module}").run(options)
+        status: int = options.run(options)
     except (Exception, SystemExit, KeyboardInterrupt) as error:  # noqa: BLE001  said below
         return _ended_by(error)
     finally:
