@@ -105,26 +105,27 @@ def is_quick(function: Any) -> bool:
 
 def access_for(
     owner: str,
-    authentication: Authentication,
-    verbs: tuple[str, ...],
+    authentication: Mapping[str, Authentication],
     *,
     invoke: Invoke,
     validator: Validator | None,
 ) -> tuple[dict[str, VerbAccess], list[Callable[..., Any]]]:
-    """Return each verb's access, and the user's functions it calls.
+    """Return the access of each verb that is given, and the user's functions it calls.
 
     A verb that everybody may call without a backend has none: it costs nothing.
     Raises ConfigurationError for a backend that lacks what it needs.
     """
-    try:
-        backends = [_prepared(given, authentication, validator) for given in backends_in(authentication.backend)]
-        permissions = {verb: _permission_of(authentication, verb, has_backend=bool(backends)) for verb in verbs}
-    except ConfigurationError as error:
-        raise ConfigurationError(f"{owner}.Meta.authentication: {error}") from None
+    ready: dict[int, list[Any]] = {}
     access: dict[str, VerbAccess] = {}
     functions: list[Callable[..., Any]] = []
-    for verb in verbs:
-        permission = permissions[verb]
+    for verb, declared in authentication.items():
+        try:
+            if id(declared) not in ready:
+                ready[id(declared)] = [_prepared(each, declared, validator) for each in backends_in(declared.backend)]
+            backends = ready[id(declared)]
+            permission = _permission_of(declared, verb, has_backend=bool(backends))
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{owner}.Meta.authentication: {error}") from None
         verb_access = VerbAccess(backends, permission, invoke)
         if verb_access.is_public and not backends:
             continue

@@ -6,10 +6,8 @@ import asyncio
 import inspect
 import logging
 import os
-import re
 import sys
 import threading
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +22,6 @@ from typing_extensions import Self
 from lightapi.adapters.asgi import Lifespan, build_starlette
 from lightapi.adapters.bridge import Bridge, refuse
 from lightapi.adapters.environ import Environ, StartResponse
-from lightapi.adapters.loop import gevent_patched
 from lightapi.adapters.wsgi import WSGIApp
 from lightapi.adoption import adopted
 from lightapi.audit import Verb
@@ -32,11 +29,13 @@ from lightapi.auth import Validator
 from lightapi.building import Options, build_service, checked_auth, checked_page
 from lightapi.config import Authentication, Pagination, explained
 from lightapi.db.mapping import NAMING
-from lightapi.db.store import Store, open_store
+from lightapi.db.store import open_store
+from lightapi.declarative.load import load
 from lightapi.exceptions import ApiError, ConfigurationError
 from lightapi.http.message import error_response
 from lightapi.http.routing import checked_path
 from lightapi.middleware import cors_of, instances
+from lightapi.options import check_options, creates_tables, refuse_gevent, warn_async_under_wsgi
 from lightapi.plan import Plan
 from lightapi.problems import Problems, told
 from lightapi.registration import plan_of
@@ -69,7 +68,8 @@ class LightApi:
       default, False for none, or a limiter of your own (see ``lightapi.limits``).
     - ``routes``, ``asgi_middleware``, ``lifespan``: Starlette's, for your own pages.
     - ``base_url``: put before links, which are path-absolute without it.
-    - ``default_pagination``: a ``Pagination`` for endpoints whose ``Meta`` has none.
+    - ``default_pagination``, ``default_authentication``: a ``Pagination``, an ``Authentication`` for endpoints whose
+      ``Meta`` has none.
     - ``title``, ``version``, ``description`` (CommonMark): of the API, in its OpenAPI document.
     - ``openapi_url``, ``docs_url``: where the document and the page for people are, ``/openapi.json`` and ``/docs``;
       None turns them off, and without the document there is no page.
@@ -99,6 +99,7 @@ class LightApi:
         lifespan: Lifespan | None = None,
         base_url: str = "",
         default_pagination: Pagination | None = None,
+        default_authentication: Authentication | None = None,
         title: str = "LightAPI",
         version: str = "1.0.0",
         description: str = "",
@@ -115,6 +116,7 @@ class LightApi:
             database_timeout=database_timeout,
             base_url=base_url,
             default_pagination=default_pagination,
+            default_authentication=default_authentication,
         )
         self._store = open_store(
             engine=engine,
@@ -134,6 +136,7 @@ class LightApi:
         self._lifespan = lifespan
         self._base_url = base_url.rstrip("/")
         self._default_pagination = default_pagination
+        self._default_authentication = default_authentication
         self.title = title
         self.version = version
         self.description = description
@@ -149,6 +152,16 @@ class LightApi:
         self._starlette: Starlette | None = None
         self._wsgi: dict[bool, WSGIApp] = {}
         self._bridge: Bridge | None = None
+
+    @classmethod
+    @told
+    def from_config(cls, path: str | os.PathLike[str] | None = None, **overrides: Any) -> Self:
+        """Return the app that a YAML file describes; arguments of the constructor win over what it says.
+
+        ``path`` defaults to LIGHTAPI_CONFIG, else ``lightapi.yaml``. Raises one ConfigurationError that names every
+        problem of the file with its line.
+        """
+        return load(path, overrides, cls)
 
     @classmethod
     @told
@@ -221,6 +234,7 @@ class LightApi:
                     store=self._store,
                     base_url=self._base_url,
                     default_pagination=self._default_pagination,
+                    default_authentication=self._default_authentication,
                 )
         problems.raise_all()
         self._plans.update(plans)
@@ -362,7 +376,7 @@ class LightApi:
             auth_path=self._auth_path,
             login_validator=self._login_validator,
             rate_limiter=self._rate_limiter,
-            create_tables=_creates_tables(self._create_tables),
+            create_tables=creates_tables(self._create_tables),
             title=self.title,
             version=self.version,
             description=self.description,
@@ -381,43 +395,3 @@ if sys.version_info >= (3, 12):
     inspect.markcoroutinefunction(LightApi.__call__)
 else:
     LightApi.__call__._is_coroutine = asyncio.coroutines._is_coroutine  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportFunctionMemberAccess]
-
-
-def check_options(*, max_body_size: Any, database_timeout: Any, base_url: Any, default_pagination: Any) -> None:
-    """Raise ConfigurationError for a constructor argument of the wrong kind or size."""
-    if isinstance(max_body_size, bool) or not isinstance(max_body_size, int) or max_body_size < 1:
-        raise ConfigurationError(f"max_body_size={max_body_size!r} given; allowed: a number of bytes, 1 or more")
-    if isinstance(database_timeout, bool) or not isinstance(database_timeout, (int, float)) or database_timeout <= 0:
-        raise ConfigurationError(f"database_timeout={database_timeout!r} given; allowed: seconds, more than 0")
-    if not isinstance(base_url, str) or not _BASE_URL.fullmatch(base_url):
-        raise ConfigurationError(f"base_url={base_url!r} given; allowed: a URL such as 'https://api.example.com'")
-    if not isinstance(default_pagination, Pagination | None):
-        raise ConfigurationError(f"default_pagination={default_pagination!r} given; allowed: Pagination(...) or None")
-
-
-_BASE_URL = re.compile(r"|https?://[^\s?#\x00-\x20\x7f-\U0010ffff]+", re.ASCII)
-"""Nothing, or an absolute URL (RFC 3986 section 4.3) in ASCII."""
-
-
-def refuse_gevent(store: Store) -> None:
-    """Raise ConfigurationError for an async engine in a process that gevent has patched."""
-    if store.is_async and gevent_patched():
-        raise ConfigurationError(
-            "an async engine can't be used in a process patched by gevent; use a sync engine, for example "
-            "postgresql+psycopg2://, or another worker class, for example gthread"
-        )
-
-
-def warn_async_under_wsgi() -> None:
-    """Point out that a sync engine is faster under WSGI."""
-    warnings.warn(
-        "an async engine under WSGI runs on one event loop per process; a sync engine is faster",
-        RuntimeWarning,
-        stacklevel=3,
-    )
-
-
-def _creates_tables(given: bool | None) -> bool:  # noqa: FBT001  private
-    if given is not None:
-        return given
-    return os.environ.get("LIGHTAPI_CREATE_TABLES", "true").lower() not in ("0", "false", "no")

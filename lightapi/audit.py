@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from lightapi.access import called
-from lightapi.config import Cache
+from lightapi.config import VERBS, Cache
 from lightapi.permissions import AllowAny, allows_anonymous
 from lightapi.plan import Plan, Route
 
@@ -75,12 +75,14 @@ def point_out_scope(plans: Mapping[str, tuple[Plan, Route, Route]]) -> None:
 
 def point_out_public(plans: Mapping[str, tuple[Plan, Route, Route]]) -> None:
     """Log the verbs that nobody protected, nor declared public with ``AllowAny``, in an app that protects others."""
-    declared = {path: plan.endpoint._options.authentication for path, (plan, _, _) in plans.items()}  # type: ignore[attr-defined]
-    if not any(each.backend is not None or _restricts(each.permission) for each in declared.values()):
+    verbs_of = {path: [v for v in VERBS if v in (*pair[0].verbs, *pair[1].verbs)] for path, (_, *pair) in plans.items()}
+    declared = {path: {verb: plans[path][0].authentication[verb] for verb in verbs_of[path]} for path in plans}
+    everywhere = [each for verbs in declared.values() for each in verbs.values()]
+    if not any(each.backend is not None or _restricts(each.permission) for each in everywhere):
         return
-    for path, (plan, collection, item) in plans.items():
-        if declared[path].backend is None and declared[path].permission is None:
-            verbs = sorted({*collection.verbs, *item.verbs})
+    for path, (plan, _, _) in plans.items():
+        verbs = sorted(v for v, each in declared[path].items() if each.backend is None and each.permission is None)
+        if verbs:
             logger.warning(
                 "%s: %s is public (%s) while other endpoints authenticate; say so with "
                 "Authentication(permission=AllowAny), or protect it",

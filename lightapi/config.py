@@ -6,7 +6,7 @@ import functools
 import inspect
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, TypeVar
 
 from lightapi.exceptions import ConfigurationError, nearest
@@ -23,6 +23,7 @@ __all__ = [
     "explained",
     "names_in",
     "one_of",
+    "overridden",
 ]
 
 VERBS = ("GET", "POST", "PUT", "PATCH", "DELETE")
@@ -101,6 +102,12 @@ class Authentication:
         names_in("Authentication(jwt_extra_claims=...)", self.jwt_extra_claims or None, "claim names")
         if self.jwt_algorithm is not None:
             one_of("Authentication(jwt_algorithm=...)", self.jwt_algorithm, ALGORITHMS)
+
+
+def overridden(authentication: Authentication, verb: Authentication) -> Authentication:
+    """Return an endpoint's authentication for one verb: what the verb does not say is the endpoint's."""
+    said = {name: getattr(verb, name) for name in ("backend", "permission") if getattr(verb, name) is not None}
+    return replace(authentication, **said) if said else authentication
 
 
 def backends_in(given: Any) -> tuple[Any, ...]:

@@ -344,6 +344,14 @@ def _merged_meta(cls: type) -> dict[str, Any]:
     return merged
 
 
-def _verbs(cls: type) -> set[str]:
-    named = {base.__dict__["_verb"] for base in cls.__mro__ if "_verb" in base.__dict__}
-    return named or set(VERBS)
+def _verbs(cls: type[RestEndpoint]) -> set[str]:
+    """Return the verbs that the class names, with mix-ins or in ``Meta.methods``; without any all five."""
+    mixed = {base.__dict__["_verb"] for base in cls.__mro__ if "_verb" in base.__dict__}
+    given = set(cls._options.methods)
+    if mixed and given and mixed != given:
+        names, shown = ([verb for verb in VERBS if verb in verbs] for verbs in (given, mixed))
+        raise ConfigurationError(
+            f"{cls.__name__}.Meta.methods: names {', '.join(names)}, and the mix-ins of the class {', '.join(shown)}; "
+            "say it once"
+        )
+    return mixed or given or set(VERBS)

@@ -75,7 +75,7 @@ def routes_of(
     for verbs in (_COLLECTION, _ITEM):
         chosen = _served(plan, verbs)
         access, functions = access_for(
-            cls.__name__, cls._options.authentication, tuple(chosen), invoke=invoke, validator=validator
+            cls.__name__, {verb: plan.authentication[verb] for verb in chosen}, invoke=invoke, validator=validator
         )
         hooks = [hook for verb in chosen.values() for hook in _hooks(cls, verb)]
         if plan.has_queryset and (hooks or plan.scoped or "POST" in verbs):

@@ -6,7 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from lightapi.config import Authentication, Cache, Filtering, Pagination, Serializer, names_in, one_of
+from lightapi.config import (
+    VERBS,
+    Authentication,
+    Cache,
+    Filtering,
+    Pagination,
+    Serializer,
+    names_in,
+    one_of,
+    overridden,
+)
 from lightapi.exceptions import ConfigurationError, nearest
 from lightapi.problems import Problems
 
@@ -47,8 +57,17 @@ class MetaOptions:
     extra: str = "ignore"
     """Unknown keys in a body: ``"ignore"`` or ``"forbid"`` (422)."""
 
+    methods: tuple[str, ...] | Mapping[str, Authentication | None] = ()
+    """The verbs: a list, or a dict of each verb's own ``Authentication``; what that leaves out, and None, is as
+    ``authentication`` says. Default: those of the ``HttpMethod`` mix-ins, else all five."""
+
     queryset_scope: str = "list"
     """``"list"``: ``queryset`` scopes lists; ``"all"``: also retrieve, update and delete by id."""
+
+    def authentications(self, authentication: Authentication) -> dict[str, Authentication]:
+        """Return who may call each verb, where ``authentication`` is the endpoint's."""
+        own = self.methods if isinstance(self.methods, Mapping) else {}
+        return {verb: overridden(authentication, own.get(verb) or Authentication()) for verb in VERBS}
 
     @classmethod
     def of(cls, owner: str, options: Mapping[str, Any]) -> MetaOptions:
@@ -87,6 +106,7 @@ _INSTANCES: dict[str, tuple[type, str]] = {
 _CONVERTED: dict[str, Any] = {
     "serializer": lambda value: value() if isinstance(value, type) else value,
     "primary_key": lambda value: (value,) if isinstance(value, str) else tuple(value),
+    "methods": lambda value: value if isinstance(value, Mapping) else tuple(value),
 }
 
 
@@ -98,12 +118,33 @@ def _check_option(owner: str, name: str, value: Any) -> None:
         raise ConfigurationError(f"{where}: {value!r} given; allowed: a {name} name")
     if name == "primary_key" and not isinstance(value, str):
         names_in(where, value if value is not None else [], "column names, or one name")
+    if name == "methods":
+        _check_methods(where, value)
     if name in _INSTANCES:
         kind, allowed = _INSTANCES[name]
         is_class = name == "serializer" and isinstance(value, type) and issubclass(value, kind)
         is_none = name in ("pagination", "cache") and value is None
         if not (isinstance(value, kind) or is_class or is_none):
             raise ConfigurationError(f"{where}: {value!r} given; allowed: {allowed}")
+
+
+def _check_methods(where: str, value: Any) -> None:
+    for verb in names_in(where, list(value) if isinstance(value, Mapping) else value or (), "verbs") or ():
+        one_of(where, verb, VERBS)
+    for verb, own in value.items() if isinstance(value, Mapping) else ():
+        if own is None:
+            continue
+        if not isinstance(own, Authentication):
+            raise ConfigurationError(f"{where}[{verb!r}]: {own!r} given; allowed: Authentication(...) or None")
+        if isinstance(own.permission, Mapping):
+            raise ConfigurationError(
+                f"{where}[{verb!r}]: a dict of permissions given; allowed: the permission of {verb}"
+            )
+        for option in fields(Authentication):
+            if option.name.startswith("jwt_") and getattr(own, option.name) != option.default:
+                raise ConfigurationError(
+                    f"{where}[{verb!r}]: {option.name} is of the whole endpoint; put it into Meta.authentication"
+                )
 
 
 def check_misplaced(cls: type) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from lightapi.config import VERBS, Pagination
+from lightapi.config import VERBS, Authentication, Pagination
 
 if TYPE_CHECKING:
     from pydantic_core import SchemaSerializer, SchemaValidator
@@ -101,6 +101,8 @@ class Plan:
     """True when ``queryset`` also limits retrieve, update and delete by id."""
     has_queryset: bool
     has_async_queryset: bool
+    authentication: Mapping[str, Authentication]
+    """Who may call each verb, as it is declared."""
 
 
 @dataclass(frozen=True, slots=True)

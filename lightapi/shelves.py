@@ -98,7 +98,7 @@ def _overridden(plan: Plan) -> list[str]:
 
 def _is_personal(plan: Plan) -> bool:
     """Return True when code of the user's may look at who asks."""
-    authentication = plan.endpoint._options.authentication  # type: ignore[attr-defined]
+    authentication = plan.authentication["GET"]
     public = authentication.backend is None and _is_for_all(authentication.permission)
     return not public or bool(_overridden(plan)) or bool(plan.filters.custom)
 
@@ -114,7 +114,8 @@ def _point_out(plan: Plan) -> None:
     cache, name = cache_of(plan), plan.endpoint.__name__
     overridden = _overridden(plan)
     ours = (JWTAuthentication, BasicAuthentication)
-    for backend in backends_in(plan.endpoint._options.authentication.backend):  # type: ignore[attr-defined]
+    backends = backends_in(plan.authentication["GET"].backend)
+    for backend in backends:
         if not (
             cache.vary_headers or isinstance(backend, ours) or (isinstance(backend, type) and issubclass(backend, ours))
         ):
@@ -124,7 +125,7 @@ def _point_out(plan: Plan) -> None:
                 name,
                 getattr(backend, "__name__", type(backend).__name__),
             )
-    if overridden and plan.endpoint._options.authentication.backend is None and not cache.vary_headers:  # type: ignore[attr-defined]
+    if overridden and not backends and not cache.vary_headers:
         logger.warning(
             "%s.Meta.cache: %s may look at the request, and there is neither a backend nor vary_headers: answers are "
             "kept per Authorization, Cookie and query; name other headers in Cache(vary_headers=[...])",

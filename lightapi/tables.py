@@ -119,6 +119,7 @@ def _refuse_writes(endpoint: Any, name: str, reflection: Reflection) -> None:
     if reflection.writable:
         return
     named = {base.__dict__["_verb"] for base in endpoint.__mro__ if "_verb" in base.__dict__}
+    named.update(endpoint._options.methods)
     if named - {"GET"}:
         raise ConfigurationError(
             f"{endpoint.__name__}: {', '.join(sorted(named - {'GET'}))}: the table {name!r} is a view, or its key is "

@@ -19,7 +19,6 @@ import pytest
 import tomli
 import yaml
 
-from lightapi import LightApi
 from lightapi.cli.arguments import parser
 from lightapi.cli.main import main
 from lightapi.cli.reload import sources
@@ -263,18 +262,11 @@ class TestTargets:
         self, command: Command, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         books("main.py")
-        declared: list[str] = []
-
-        def from_config(file: str) -> LightApi:
-            declared.append(file)
-            return LightApi(database_url="sqlite://")
-
-        monkeypatch.setattr(LightApi, "from_config", from_config, raising=False)
+        Path("some.yaml").write_text("database: { url: 'sqlite://' }\nendpoints: [{ route: /declared, fields: {} }]\n")
         monkeypatch.setenv("LIGHTAPI_CONFIG", "some.yaml")
 
-        assert "/books" not in command("routes").out
+        assert "/declared" in command("routes").out
         assert "/books" in command("routes", "main").out
-        assert declared == ["some.yaml"]
 
 
 class TestRoutes:

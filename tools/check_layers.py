@@ -36,6 +36,7 @@ RANKS = (
             "shelves",
             "building",
             "running",
+            "options",
             "openapi",
             "openapi.*",
             "pages",

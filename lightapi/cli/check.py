@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from sqlalchemy.exc import SQLAlchemyError
 
 from lightapi.app import LightApi
-from lightapi.cli.declared import problems_in
 from lightapi.cli.output import show
 from lightapi.cli.target import is_yaml, load
 from lightapi.db.engine import missing_file
 from lightapi.db.outside import read_database
+from lightapi.declarative.load import problems_in
 from lightapi.exceptions import ConfigurationError
 
 __all__ = ["run"]
@@ -34,7 +34,7 @@ def run(options: argparse.Namespace) -> int:
         except ConfigurationError as error:
             problems = [*error.problems]
             if options.target and is_yaml(options.target):
-                problems = problems_in(options.target) or problems
+                problems = problems_in(options.target, LightApi) or problems
     lines = dict.fromkeys([*(f"problem: {each}" for each in problems), *(f"warning: {each}" for each in heard)])
     show(*lines, f"{_count(len(problems), 'problem')}, {_count(len(lines) - len(problems), 'warning')}")
     return 2 if problems else status

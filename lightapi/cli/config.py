@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 
-from lightapi.cli.declared import json_schema, problems_in
+from lightapi.app import LightApi
 from lightapi.cli.output import show
+from lightapi.declarative.json_schema import json_schema
+from lightapi.declarative.load import problems_in
 
 __all__ = ["check", "schema"]
 
@@ -19,6 +21,6 @@ def schema(_options: argparse.Namespace) -> int:
 
 def check(options: argparse.Namespace) -> int:
     """Print the problems of a file; 2 when there is one."""
-    problems = problems_in(options.file)
+    problems = problems_in(options.file, LightApi)
     show(*problems or [f"{options.file}: no problems"])
     return 2 if problems else 0

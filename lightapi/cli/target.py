@@ -15,7 +15,6 @@ from types import ModuleType, TracebackType
 from typing import Any, NamedTuple
 
 from lightapi.app import LightApi
-from lightapi.cli.declared import app_in
 from lightapi.cli.output import tell
 from lightapi.exceptions import ConfigurationError, nearest
 
@@ -81,7 +80,7 @@ def _found_here() -> Target:
 
 
 def _declared(file: str) -> Target:
-    return Target(app_in(file), file)
+    return Target(LightApi.from_config(file), file)
 
 
 def _in_module(place: str, name: str) -> Target:

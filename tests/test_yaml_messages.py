@@ -1,0 +1,254 @@
+"""What is said of wrong YAML files: everything, with file, line and column, and never a secret or a traceback."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema_rs
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from lightapi import ConfigurationError, LightApi
+from lightapi.cli.main import main
+from lightapi.declarative.json_schema import json_schema
+from lightapi.declarative.load import problems_in
+
+WRONG = """\
+database: { url: "sqlite://" }
+defaults:
+  authentication: { backend: JWTAuthenticaton }
+  paginaton: { page_size: 5 }
+endpoints:
+  - route: /products
+    fields:
+      name: { type: strr, max_lenght: 200 }
+      price: { type: float }
+      price: { type: int }
+      id: { type: int }
+    meta:
+      methods: [GET, PSOT]
+  - route: /products
+    fields: { a: { type: str, min_length: -1 } }
+  - rout: /x
+  - { route: /y, class: "nowhere.main:Thing" }
+  - route: /z
+    fields: { b: { type: str } }
+    meta: { filtering: { fields: [c] } }
+titel: Shop
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "lightapi.yaml"
+
+
+def told(file: Path, text: str) -> str:
+    """Return what loading a text says."""
+    file.write_text(text)
+    with pytest.raises(ConfigurationError) as caught:
+        LightApi.from_config(file)
+    return str(caught.value)
+
+
+def test_every_problem_is_told_at_once_where_it_stands(file: Path) -> None:
+    message = told(file, WRONG)
+
+    places = [line.split(": ")[0:2] for line in message.splitlines() if line.startswith(str(file))]
+    assert [(place.removeprefix(f"{file}:"), path) for place, path in places] == [
+        ("3:30", "defaults.authentication.backend"),
+        ("4:3", "defaults.paginaton"),
+        ("8:21", "endpoints[0].fields.name.type"),
+        ("8:27", "endpoints[0].fields.name.max_lenght"),
+        ("10:7", "endpoints[0].fields.price"),
+        ("11:11", "endpoints[0].fields.id"),
+        ("13:22", "endpoints[0].meta.methods[1]"),
+        ("14:12", "endpoints[1].route"),
+        ("15:43", "endpoints[1].fields.a.min_length"),
+        ("16:5", "endpoints[2]"),
+        ("16:5", "endpoints[2].rout"),
+        ("17:25", "endpoints[3].class"),
+        ("20:35", "endpoints[4].meta.filtering"),
+        ("21:1", "titel"),
+    ]
+    for hint in ("JWTAuthentication", "pagination", "max_length", "POST", "route", "title"):
+        assert f"did you mean '{hint}'?" in message
+
+
+def test_each_shows_its_line_and_a_caret(file: Path) -> None:
+    message = told(file, "database: { url: 'sqlite://' }\nendpoints:\n  - route: /x\n    feilds: {}\n")
+
+    allowed = "route, class, name, description, fields, reflect, table, meta"
+    assert message.splitlines() == [
+        f"{file}:4:5: endpoints[0].feilds: unknown key; allowed: {allowed}; did you mean 'fields'?",
+        "      feilds: {}",
+        "      ^",
+    ]
+
+
+PAIRS = [("a", "b"), ("b", "c"), ("c", "d"), ("d", "e"), ("e", "f")]
+BROKEN = {
+    "empty": ("", "the file is empty"),
+    "comment": ("# nothing\n", "the file is empty"),
+    "list": ("- a\n", "a list given; allowed: a mapping"),
+    "text": ("hello\n", "text given; allowed: a mapping"),
+    "syntax": ("a: [1, 2\nb: 3\n", ":2:2: no valid YAML"),
+    "tab": ("a:\n\tb: 1\n", "indent with spaces"),
+    "tag": ("a: !!python/object/apply:os.system ['true']\n", "is not allowed; leave it out"),
+    "control": ("a: \x01\n", "is not allowed in YAML"),
+    "documents": ("a: 1\n---\nb: 2\n", "a second document"),
+    "alias": ("a: *b\n", "names no anchor"),
+    "recursive": ("a: &x [*x]\n", "stands inside what it names"),
+    "key": ("? [a]\n: 1\n", "can't be a key"),
+    "deep": ("a: " + "[" * 60 + "]" * 60 + "\n", "levels deep"),
+    "laughs": (
+        "x-a: &a [1,1,1,1,1,1,1,1,1,1]\n" + "".join(f"x-{y}: &{y} [{','.join([f'*{x}'] * 10)}]\n" for x, y in PAIRS),
+        "once the aliases are written out",
+    ),
+    "verbs": ("endpoints: [{ route: /x, fields: {}, meta: { methods: GET } }]", "a list of verbs"),
+    "boolean": ("create_tables: yes please\n", "true or false expected"),
+    "word": ("create_tables: yes\n", "write true"),
+    "number": ("title: 5\n", "put it into quotes"),
+    "route": ("endpoints: [{ route: x, fields: {} }]\n", "a path, as in /books"),
+    "formula": (
+        "endpoints: [{ route: /x, fields: {}, meta: { authentication: { permission: 'AllowAny &' } } }]\n",
+        "can't be read at the end",
+    ),
+    "default": ("endpoints: [{ route: /x, fields: { a: { type: int, default: b } } }]\n", "the default 'b'"),
+    "table": (
+        "endpoints: [{ route: /x, reflect: true, table: nothing }]\n",
+        "table 'nothing' does not exist",
+    ),
+    "names": (
+        "endpoints: [{ route: /a-b, fields: {} }, { route: /a_b, fields: {} }]\n",
+        "makes the class 'ABEndpoint'",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_a_broken_file_is_told_with_a_place(file: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIGHTAPI_DATABASE_URL", "sqlite://")
+    text, reason = BROKEN[kind]
+
+    message = told(file, text)
+
+    assert message.startswith(f"{file}:")
+    assert reason in message
+
+
+def test_what_is_no_file_or_no_text_is_told(file: Path, tmp_path: Path) -> None:
+    file.write_bytes(b"title: \xff\n")
+
+    for path, reason in ((file, "no UTF-8"), (tmp_path, "can't be read"), (tmp_path / "no.yaml", "no such file")):
+        with pytest.raises(ConfigurationError, match=reason):
+            LightApi.from_config(path)
+
+
+def test_unset_variables_are_told(file: Path) -> None:
+    message = told(file, 'database: { url: "${NO_SUCH}" }\ntitle: "${NO SUCH}"\nversion: "${HOMEE}"\n')
+
+    assert f"{file}:1:18: database.url: the environment variable 'NO_SUCH' is not set" in message
+    assert f"{file}:2:8: title: '${{NO SUCH}}' given; allowed:" in message
+    assert "No database" not in message
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'database: { url: "postgresql+nodriver://me:hunter22@localhost/x" }',
+        'database: { url: "${SECRET_URL}" }',
+        'database: { url: "sqlite://" }\nmax_body_size: "${SECRET_TEXT}"',
+        'database: { url: "sqlite://", password: hunter22 }',
+    ],
+    ids=["url", "variable", "text", "key"],
+)
+def test_no_secret_is_shown(file: Path, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRET_URL", "postgresql+nodriver://me:hunter22@localhost/x")
+    monkeypatch.setenv("SECRET_TEXT", "hunter22")
+
+    assert "hunter22" not in told(file, f"{line}\n")
+
+
+def test_the_command_shows_problems_and_ends_with_2(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file.write_text(WRONG)
+    assert main(["config", "check", str(file)]) == 2
+    assert capsys.readouterr().out.count(f"{file}:") == 14
+
+    file.write_text("database: { url: 'sqlite://' }\nendpoints: [{ route: /x, fields: {} }]\n")
+    assert main(["config", "check", str(file)]) == 0
+
+
+def test_a_check_finds_what_only_the_start_would(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LIGHTAPI_JWT_SECRET", raising=False)
+    file.write_text(
+        "database: { url: 'sqlite://' }\n"
+        "endpoints: [{ route: /x, fields: {}, meta: { authentication: { backend: JWTAuthentication } } }]\n"
+    )
+
+    (problem,) = problems_in(file, LightApi)
+
+    assert problem.startswith(f"{file}:2:")
+    assert "set LIGHTAPI_JWT_SECRET" in problem
+
+
+def test_the_schema_is_printed_and_takes_the_files_that_load(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["config", "schema"]) == 0
+    schema = json.loads(capsys.readouterr().out)
+    validator = jsonschema_rs.Draft202012Validator(schema)
+    example = (Path(__file__).parent.parent / "examples" / "lightapi.yaml").read_text()
+
+    assert validator.is_valid(yaml.safe_load(example))
+    assert not validator.is_valid(yaml.safe_load(WRONG))
+    assert schema["properties"]["endpoints"]["items"]
+
+
+@pytest.mark.parametrize("kind", ["verbs", "boolean", "number", "route"])
+def test_the_schema_refuses_what_has_a_wrong_shape(kind: str) -> None:
+    assert not jsonschema_rs.Draft202012Validator(json_schema()).is_valid(yaml.safe_load(BROKEN[kind][0]))
+
+
+def assert_loaded_or_refused(file: Path) -> None:
+    """Nothing but a ConfigurationError that names the file may be raised."""
+    try:
+        LightApi.from_config(file, database_url="sqlite://")
+    except ConfigurationError as error:
+        message = str(error)
+    else:
+        message = str(file)
+    assert message.startswith(str(file))
+
+
+VALUES: st.SearchStrategy[Any] = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(-9, 9), st.sampled_from(["", "GET", "/x", "str", "${X}", "a:b"])),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=2),
+        st.dictionaries(
+            st.sampled_from(["route", "fields", "type", "meta", "methods", "authentication", "GET", "name", "class"]),
+            inner,
+            max_size=3,
+        ),
+    ),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.dictionaries(st.sampled_from(["endpoints", "defaults", "auth", "middleware", "title"]), VALUES))
+def test_no_document_is_anything_but_loaded_or_refused(file: Path, document: dict[str, Any]) -> None:
+    entry = {"route": "/ok", **document["endpoints"]} if isinstance(document.get("endpoints"), dict) else None
+    file.write_text(yaml.safe_dump({**document, **({"endpoints": [entry]} if entry else {})}))
+
+    assert_loaded_or_refused(file)
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.text(alphabet="ab: -[]{}&*!'\"\n\t#|>%@`\x00é${}", max_size=40))
+def test_no_text_is_anything_but_loaded_or_refused(file: Path, text: str) -> None:
+    file.write_text(text, newline="")
+
+    assert_loaded_or_refused(file)
