@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import logging
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -78,13 +79,17 @@ def adopted(
         raise ConfigurationError(
             f"from_database: authentication={authentication!r} given; allowed: Authentication(...) or None"
         )
+    if include is not None and not include:
+        raise ConfigurationError(
+            f"from_database: include={include!r} given; allowed: at least one name, or None for all"
+        )
     wish = Wish(
         _listed("schema", schema) or (None,), _listed("include", include) or ("*",), _listed("exclude", exclude)
     )
     pages = arguments.get("default_pagination", PAGES)
     app: Any = make(**_source(url_or_engine, read_only=read_only), **{"create_tables": False, **arguments})
     try:
-        _register(app, wish, pages, read_only=read_only, authentication=authentication or Authentication())
+        _register(app, wish, pages, read_only=read_only, authentication=authentication)
     except ConfigurationError:
         if not app._store.is_async:
             app._store.dispose_sync()
@@ -93,18 +98,22 @@ def adopted(
 
 
 def _register(
-    app: Any, wish: Wish, pages: Pagination | None, *, read_only: bool, authentication: Authentication
+    app: Any, wish: Wish, pages: Pagination | None, *, read_only: bool, authentication: Authentication | None
 ) -> None:
     """Register an endpoint for each table that is wanted."""
     found = _read(app._store, app.metadata, wish)
     routes, classes = Names(), Names()
     several = len(wish.schemas) > 1
-    meta: dict[str, Any] = {"reflect": True, "pagination": pages, "authentication": authentication}
+    for page in ("/healthz", "/readyz", app._openapi_url, app._docs_url):
+        routes.free(page or "")  # a table of that name is beside it, not in its place
+    meta: dict[str, Any] = {"reflect": True, "pagination": pages}
+    if authentication is not None:
+        meta["authentication"] = authentication
     for relation, reflection in sorted(found, key=lambda each: not _is_plain(each[0])):
         words = (relation.schema or "", relation.name) if several else (relation.name,)
         verbs = {"GET"} if read_only else relation.verbs
-        endpoint = _endpoint(classes.free(class_name_of(words)), relation, reflection, verbs, meta)
         try:
+            endpoint = _endpoint(classes.free(class_name_of(words)), relation, reflection, verbs, meta)
             app.register({routes.free(route_of(words), "-"): endpoint})
         except ConfigurationError as error:
             _leave_out(relation, wish, error)
@@ -156,7 +165,7 @@ def _read(store: Store, metadata: MetaData, wish: Wish) -> list[tuple[Relation, 
             reader = TableReader("from_database", relation.name, relation.schema, store.dialect, {})
             try:
                 reflection = reader.read(connection, catalog, metadata, (), keyless_views=True)
-            except (ConfigurationError, NoSuchTableError, AssertionError) as error:
+            except (ConfigurationError, NoSuchTableError, ArgumentError, AssertionError) as error:
                 _leave_out(relation, wish, error)
             except DBAPIError as error:
                 if store.dialect.name != "sqlite":  # there the transaction is lost as well
@@ -168,7 +177,7 @@ def _read(store: Store, metadata: MetaData, wish: Wish) -> list[tuple[Relation, 
 
     try:
         return read_database(store, work)
-    except (DBAPIError, PoolTimeout, OSError, asyncio.TimeoutError) as error:
+    except (DBAPIError, PoolTimeout, OSError, TypeError, asyncio.TimeoutError) as error:
         told = " ".join(str(getattr(error, "orig", None) or error).split())
         password = store.lanes.base.url.password
         if not told or (password and str(password) in told):
@@ -198,6 +207,9 @@ def _chosen(found: Sequence[Relation], wish: Wish) -> list[Relation]:
                 raise ConfigurationError(
                     f"from_database: {option}: no table is called {pattern!r}{hint or f'; there are: {_some(names)}'}"
                 )
+    for pattern in wish.exclude:
+        if not any(_matches(each, pattern) for each in found):
+            logger.warning("from_database: exclude: no table is like %r", pattern)
     chosen = []
     for each in found:
         hidden = each.internal or any(fnmatchcase(each.name, pattern) for pattern in _BOOKKEEPING)
@@ -251,7 +263,7 @@ def _listed(option: str, given: Any) -> tuple[str, ...]:
 
 def _source(given: Any, *, read_only: bool) -> dict[str, Any]:
     """Return the constructor's argument for a URL, the path of a SQLite file, or an engine."""
-    if given is None:
+    if given is None or given == "":
         given = os.environ.get("LIGHTAPI_DATABASE_URL")
         if not given:
             raise ConfigurationError(
@@ -267,12 +279,16 @@ def _source(given: Any, *, read_only: bool) -> dict[str, Any]:
             url = make_url(text)
         except (ArgumentError, ValueError):
             return {"database_url": text}  # which the constructor refuses
+    elif _LIKE_A_URL.match(text):  # not shown: it may hold a password
+        raise ConfigurationError("from_database: a URL without '://' given; allowed: as in postgresql://user@host/name")
     else:
         url = URL.create("sqlite", database=text)
     _check_file(url)
-    if read_only and url.get_backend_name() == "sqlite" and not is_memory(url) and "uri" not in url.query:
+    if read_only and url.get_backend_name() == "sqlite" and not is_memory(url):
         # SQLite itself refuses to write, and leaves the file's journal as it is.
-        url = url.set(database=f"file:{quote(url.database or '')}").update_query_dict({"mode": "ro", "uri": "true"})
+        path = url.database or ""
+        url = url.set(database=path if path.startswith("file:") else f"file:{quote(path)}")
+        url = url.update_query_dict({"mode": "ro", "uri": "true"})
     return {"database_url": url.render_as_string(hide_password=False)}
 
 
@@ -280,5 +296,12 @@ def _check_file(url: URL) -> None:
     """Raise ConfigurationError for a SQLite file that does not exist: SQLite would make an empty one."""
     path = missing_file(url)
     if path is not None:
+        if path.exists():
+            raise ConfigurationError(f"from_database: {str(path)!r} is no file; allowed: a SQLite database")
         folder = [each.name for each in path.parent.iterdir()] if path.parent.is_dir() else []
         raise ConfigurationError(f"from_database: there is no file {str(path)!r}{nearest(path.name, folder)}")
+
+
+_LIKE_A_URL = re.compile(
+    r"[^/\\]*@|(postgres|postgresql|mysql|sqlite|oracle|mssql)(\+\w+)?:?/?/?[^.]*[:@]", re.IGNORECASE
+)

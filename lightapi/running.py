@@ -54,9 +54,12 @@ def address(host: str | None, port: int | None) -> tuple[str, int]:
 
 def _environment_port() -> int:
     text = os.environ.get("LIGHTAPI_PORT") or "8000"
-    if not (text.isascii() and text.isdigit()):
+    if not (text.isascii() and text.isdigit() and int(text) < _PORTS):
         raise ConfigurationError(f"LIGHTAPI_PORT={text!r} given; allowed: a port number")
     return int(text)
+
+
+_PORTS = 2**16
 
 
 def log_level(*, debug: bool) -> str:

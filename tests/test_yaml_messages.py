@@ -72,7 +72,7 @@ def test_every_problem_is_told_at_once_where_it_stands(file: Path) -> None:
         ("16:5", "endpoints[2]"),
         ("16:5", "endpoints[2].rout"),
         ("17:25", "endpoints[3].class"),
-        ("20:35", "endpoints[4].meta.filtering"),
+        ("20:35", "endpoints[4].meta.filtering.fields[0]"),
         ("21:1", "titel"),
     ]
     for hint in ("JWTAuthentication", "pagination", "max_length", "POST", "route", "title"):

@@ -19,6 +19,7 @@ DONE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command that the arguments name and return its exit status."""
+    _prepare_output()
     shown: Any = warnings.formatwarning
     plain: Any = _plain
     warnings.formatwarning = plain
@@ -30,6 +31,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     finally:
         warnings.formatwarning = shown
     return status
+
+
+def _prepare_output() -> None:
+    """Let everything be printed: a stream that is closed takes it all, one that is not UTF-8 shows escapes."""
+    for name in ("stdout", "stderr"):
+        stream: Any = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115  as long as the program
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _ended_by(error: BaseException) -> int:

@@ -33,7 +33,7 @@ from lightapi.db.mapping import KEPT, utcnow
 from lightapi.db.operators import condition, is_moment, parameters_of
 from lightapi.db.sources import queryset_source
 from lightapi.db.versions import answer_of, current_version, version_limit
-from lightapi.exceptions import NotFound, VersionConflict
+from lightapi.exceptions import Conflict, NotFound, VersionConflict
 
 if TYPE_CHECKING:
     from lightapi.plan import Plan
@@ -196,7 +196,9 @@ def retrieve(connection: Connection, plan: Plan, key: tuple[Any, ...], scope: Sc
 
 def create(connection: Connection, plan: Plan, values: Mapping[str, Any]) -> Row:
     """Insert a row and return it, in one statement."""
-    row = connection.execute(plan.statements.create, {**values, **kept_values(plan)}).one()
+    row = connection.execute(plan.statements.create, {**values, **kept_values(plan)}).one_or_none()
+    if row is None:  # a trigger of the database's had it stay out
+        raise Conflict("conflict: the database did not keep the row")
     return dict(zip(plan.statements.written_names, row, strict=False))
 
 

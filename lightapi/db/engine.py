@@ -94,7 +94,7 @@ def make_engine(database_url: str, *, timeout: float) -> tuple[Engine | AsyncEng
         base = create_engine(url, isolation_level="AUTOCOMMIT", **options)
     except ImportError as error:
         raise _missing(error.name or url.drivername, _extra(url, dialect)) from error
-    except ArgumentError as error:
+    except (ArgumentError, TypeError, ValueError) as error:
         raise ConfigurationError(f"invalid database URL {url.render_as_string()!r}") from error
     return base.execution_options(isolation_level=_level(url)), base
 
@@ -107,6 +107,10 @@ def _parse(database_url: str) -> URL:
         raise ConfigurationError(
             "database_url is no URL of the form dialect+driver://user:password@host/name"
         ) from None
+    if "@" in (url.host or ""):  # not shown: it is a part of the password
+        raise ConfigurationError(
+            "database_url holds two '@'; one in the password is written %40 (RFC 3986 section 2.1)"
+        )
     backend, _, driver = url.drivername.partition("+")
     if backend not in ("postgresql", "postgres"):
         return url

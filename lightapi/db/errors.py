@@ -14,7 +14,7 @@ from sqlalchemy import CheckConstraint, Table
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from lightapi.exceptions import ApiError, Conflict, InvalidInput, ServiceUnavailable
+from lightapi.exceptions import ApiError, Conflict, InvalidInput, PermissionDenied, ServiceUnavailable
 
 __all__ = ["hide_parameters", "is_transient", "sqlstate_of", "translate"]
 
@@ -107,8 +107,12 @@ def _diagnostic(error: DBAPIError, name: str) -> str | None:
 def _by_state(state: str, error: DBAPIError, table: Table | None, *, deleting: bool) -> ApiError | None:
     if state in _UNAVAILABLE_STATES or state.startswith(_UNAVAILABLE_CLASSES):
         return ServiceUnavailable()
-    if state.startswith("22"):
+    if state.startswith(("22", "54")):  # a value, or one that is too large for an index
         return _bad_value()
+    if state == "P0001":  # what a trigger raises
+        return Conflict()
+    if state == "42501":
+        return PermissionDenied()
     return _by_constraint(state, error, table, deleting=deleting) if state.startswith("23") else None
 
 

@@ -98,7 +98,8 @@ def _integer(real: Any, sqlite: bool) -> Meaning:  # noqa: FBT001
 
 def _numeric(real: Any, sqlite: bool) -> Meaning:  # noqa: FBT001
     kind = AnyNumeric if sqlite else ExactNumeric
-    return Meaning("decimal", Decimal, kind(real.precision, real.scale), places=real.scale)
+    places = real.scale if (real.scale or 0) >= 0 else None  # numeric(3, -2) rounds to hundreds
+    return Meaning("decimal", Decimal, kind(real.precision, places), places=places)
 
 
 def _moment(real: Any, sqlite: bool) -> Meaning:  # noqa: FBT001

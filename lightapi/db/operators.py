@@ -56,7 +56,9 @@ def condition(column: ColumnElement[Any], operator: str, name: str, *, sqlite: b
         values = bindparam(name, type_=column.type, expanding=True)
         return column.in_(values) if operator == "in" else or_(column.not_in(values), column.is_(None))
     if operator == "range":
-        return column.between(bound(column, f"{name}_low", sqlite=sqlite), bound(column, f"{name}_high", sqlite=sqlite))
+        # Not BETWEEN, whose operands take no COLLATE on PostgreSQL.
+        low, high = (bound(column, f"{name}_{end}", sqlite=sqlite) for end in ("low", "high"))
+        return and_(column >= low, column <= high)
     compared: ColumnElement[bool] = _COMPARED[operator](column, bound(column, name, sqlite=sqlite))
     return compared
 
