@@ -121,8 +121,9 @@ class Tree:
         pairs = {**self._merged(merged, path, 0), **own}
         data = {}
         for name, (key, value) in pairs.items():
-            self.keys[(*path, name)] = key.position
-            data[name] = self.value(value, (*path, name))
+            below = (*path, name)
+            self.keys[below] = key.position
+            data[name] = self.value(value, below)
         return data
 
     def _merged(self, nodes: list[Node], path: Path, depth: int) -> dict[str, tuple[Node, Node]]:
