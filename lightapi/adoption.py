@@ -162,10 +162,13 @@ def _read(store: Store, metadata: MetaData, wish: Wish) -> list[tuple[Relation, 
         _check_schemas(wish.schemas, catalog.get_schema_names)
         found = []
         for relation in _chosen(relations(connection, catalog, wish.schemas), wish):
+            if not relation.name:
+                _leave_out(relation, wish, ConfigurationError("it has no name"))
+                continue
             reader = TableReader("from_database", relation.name, relation.schema, store.dialect, {})
             try:
                 reflection = reader.read(connection, catalog, metadata, (), keyless_views=True)
-            except (ConfigurationError, NoSuchTableError, ArgumentError, AssertionError) as error:
+            except (ConfigurationError, NoSuchTableError, ArgumentError, AssertionError, IndexError) as error:
                 _leave_out(relation, wish, error)
             except DBAPIError as error:
                 if store.dialect.name != "sqlite":  # there the transaction is lost as well
