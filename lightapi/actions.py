@@ -209,7 +209,14 @@ def location_of(plan: Plan, request: Request, key: str) -> str:
 
 def _prefix(plan: Plan, request: Request) -> str:
     """Return what stands before an endpoint's path in links."""
-    return plan.base_url + quote(request.scope.get("root_path", "").rstrip("/"), safe=PATH_CHARACTERS)
+    return plan.base_url + mount_prefix(request)
+
+
+def mount_prefix(request: Request) -> str:
+    """Return where the app is mounted, as it stands in links: empty, or a path that begins with one slash."""
+    root_path: str = request.scope.get("root_path", "")
+    bare = root_path.strip("/")
+    return f"/{quote(bare, safe=PATH_CHARACTERS)}" if bare else ""
 
 
 PATH_CHARACTERS = "/!$&'()*+,;=:@~-._"

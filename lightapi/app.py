@@ -117,6 +117,9 @@ class LightApi:
             base_url=base_url,
             default_pagination=default_pagination,
             default_authentication=default_authentication,
+            title=title,
+            version=version,
+            description=description,
         )
         self._store = open_store(
             engine=engine,
@@ -222,6 +225,7 @@ class LightApi:
             raise ConfigurationError(f'register({mapping!r}): allowed: {{"/path": EndpointClass, ...}}')
         problems = Problems()
         plans: dict[str, Plan] = {}
+        tables = set(self.metadata.tables.values())
         for path, endpoint in mapping.items():
             with problems.collected():
                 checked = checked_path(path)
@@ -236,6 +240,9 @@ class LightApi:
                     default_pagination=self._default_pagination,
                     default_authentication=self._default_authentication,
                 )
+        if problems:
+            for table in set(self.metadata.tables.values()) - tables:
+                self.metadata.remove(table)
         problems.raise_all()
         self._plans.update(plans)
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, TypeVar
 
 from lightapi.exceptions import ConfigurationError, nearest
+from lightapi.problems import told
 
 __all__ = [
     "ALGORITHMS",
@@ -45,7 +46,7 @@ def explained(cls: Options) -> Options:
                 raise ConfigurationError(f"{cls.__name__}: unknown option {name!r}; allowed: {', '.join(known)}{hint}")
         create(self, *args, **kwargs)
 
-    setattr(cls, "__init__", init)  # noqa: B010  a type checker takes it for an instance's
+    setattr(cls, "__init__", told(init))  # noqa: B010  a type checker takes it for an instance's
     return cls
 
 

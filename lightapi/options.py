@@ -16,9 +16,18 @@ __all__ = ["check_options", "creates_tables", "refuse_gevent", "warn_async_under
 
 
 def check_options(
-    *, max_body_size: Any, database_timeout: Any, base_url: Any, default_pagination: Any, default_authentication: Any
+    *,
+    max_body_size: Any,
+    database_timeout: Any,
+    base_url: Any,
+    default_pagination: Any,
+    default_authentication: Any,
+    **texts: Any,
 ) -> None:
-    """Raise ConfigurationError for a constructor argument of the wrong kind or size."""
+    """Raise ConfigurationError for a constructor argument of the wrong kind or size; ``texts`` are shown to people."""
+    for name, text in texts.items():
+        if not isinstance(text, str) or text != text.encode("utf-8", "replace").decode():
+            raise ConfigurationError(f"{name}={text!r} given; allowed: text")
     if isinstance(max_body_size, bool) or not isinstance(max_body_size, int) or max_body_size < 1:
         raise ConfigurationError(f"max_body_size={max_body_size!r} given; allowed: a number of bytes, 1 or more")
     if isinstance(database_timeout, bool) or not isinstance(database_timeout, (int, float)) or database_timeout <= 0:

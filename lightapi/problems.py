@@ -34,6 +34,10 @@ class Problems:
         except ConfigurationError as error:
             self._found.append(error)
 
+    def __bool__(self) -> bool:
+        """True when there are some."""
+        return bool(self._found)
+
     def raise_all(self) -> None:
         """Raise what was collected: a single error as it is, several as one that lists them."""
         if len(self._found) == 1:
@@ -66,7 +70,11 @@ def _tell(kind: type[BaseException], error: BaseException, trace: TracebackType 
         sys.__excepthook__(kind, error, trace)
         return
     outside = [frame for frame in traceback.extract_tb(trace) if not frame.filename.startswith(_PACKAGE)]
-    where = f'  File "{outside[-1].filename}", line {outside[-1].lineno}\n    {outside[-1].line}\n' if outside else ""
+    where = ""
+    if outside:
+        line = outside[-1].line or ""
+        shown = "" if "://" in line else f"    {line}\n"  # a URL may hold a password
+        where = f'  File "{outside[-1].filename}", line {outside[-1].lineno}\n{shown}'
     print(f"{where}ConfigurationError: {error}", file=sys.stderr)  # noqa: T201
 
 

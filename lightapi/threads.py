@@ -17,8 +17,8 @@ T = TypeVar("T")
 _limiters: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, anyio.CapacityLimiter]] = (
     weakref.WeakKeyDictionary()
 )
-_MOST = {"login": 40, "keys": 4, "redis": 16}
-"""Threads per event loop: to check logins, to fetch keys, to ask a cluster."""
+_MOST = {"login": 40, "keys": 4, "redis": 16, "pages": 1}
+"""Threads per event loop: to check logins, to fetch keys, to ask a cluster, to make the document."""
 
 
 async def in_thread(kind: str, function: Callable[..., T], *args: Any) -> T:

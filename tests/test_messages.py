@@ -107,6 +107,17 @@ def test_everything_that_is_wrong_in_a_mapping_is_told_at_once_and_nothing_of_it
     assert [row.path for row in app.describe() if row.endpoint] == ["/fine"] * 2 + ["/fine/{id}"] * 4
 
 
+def test_a_mended_class_can_be_registered_after_a_failure() -> None:
+    app = LightApi(database_url="sqlite://")
+    with pytest.raises(ConfigurationError):
+        app.register({"/fine": Fine, "/listed": Listed})
+
+    mended = type("Listed", (RestEndpoint,), {"__annotations__": {"title": str}, "__module__": __name__})
+    app.register({"/fine": Fine, "/listed": mended})
+
+    assert set(app.metadata.tables) == {"fines", "listeds"}
+
+
 def test_everything_that_is_wrong_at_start_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("LIGHTAPI_JWT_SECRET", raising=False)
 

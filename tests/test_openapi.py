@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -10,6 +11,7 @@ from openapi_spec_validator import validate
 from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.testclient import TestClient
 
 from lightapi import (
     AllowAny,
@@ -23,6 +25,7 @@ from lightapi import (
     LightApi,
     Pagination,
     RestEndpoint,
+    SearchFilter,
 )
 from tests.support.rich import MAPPING, login
 
@@ -142,7 +145,7 @@ def test_filters_have_the_types_of_their_columns(rich: Document) -> None:
     assert found["seen_at__isnull"] == {"type": "boolean"}
     assert found["seen_at__gte"]["format"] == "date-time"
     assert found["code"] == {"type": "string", "format": "uuid"}
-    assert found["colour"] == {"$ref": "#/components/schemas/Colour"}
+    assert (found["colour"]["type"], found["colour"]["enum"]) == ("string", ["red", "blue"])
     assert found["name__in"]["type"] == "array"
     assert (found["amount__range"]["minItems"], found["amount__range"]["maxItems"]) == (2, 2)
     assert found["ordering"]["items"]["examples"] == ["name", "-name", "amount", "-amount", "seen_at", "-seen_at"]
@@ -195,7 +198,7 @@ def test_refusals_are_those_that_the_verb_can_meet(rich: Document) -> None:
     assert statuses("/owners", "get") == {"200", "422", "503"}
     assert statuses("/owners", "post") >= {"401", "403"}
     refusal = rich["components"]["responses"]["InvalidInput"]["content"]["application/json"]["schema"]
-    assert refusal == {"$ref": "#/components/schemas/InvalidInput"}
+    assert refusal == {"$ref": "#/components/schemas/LightAPI.InvalidInput"}
     assert set(rich["components"]["responses"]["Unauthorized"]["headers"]) == {"WWW-Authenticate"}
 
 
@@ -395,3 +398,63 @@ def test_a_field_of_any_name_and_type_is_described() -> None:
 
     validate(document)
     assert schema_of(document, "OddCreate")["properties"]["schema_"]["x-mine"] == 1
+
+
+class Problem(BaseModel):
+    """A name that one of our own schemas could have."""
+
+    code: int
+
+
+class Late(BaseModel):
+    """Can't be completed."""
+
+    x: "Nowhere"  # type: ignore[name-defined]  # noqa: F821, UP037  # pyright: ignore[reportUndefinedVariable]
+
+
+class Noted(RestEndpoint):
+    """Uses both."""
+
+    problem: Problem
+    limit: list[float] = Field(default_factory=list, examples=[[float("inf")]])
+
+    def list(self, request: Request) -> Late:
+        """Answer something."""
+        raise NotImplementedError
+
+    class Meta:
+        filtering = Filtering(backends=[Mine, Mine, SearchFilter], search=[], strict=True)
+
+
+def test_names_of_users_and_ours_never_meet_and_what_has_no_schema_may_be_anything() -> None:
+    app = LightApi(database_url="sqlite://")
+    app.register({"/noted": Noted})
+    client = TestClient(app.build_app())
+
+    text = client.get("/openapi.json").text
+    document = json.loads(text, parse_constant=pytest.fail)
+
+    validate(document)
+    assert schema_of(document, "Problem-Input")["required"] == ["code"]
+    listing = document["paths"]["/noted"]["get"]
+    assert listing["responses"]["200"]["content"]["application/json"]["schema"] == {}
+    assert "422" in listing["responses"]
+    assert [parameter["name"] for parameter in listing["parameters"]] == ["mine"]
+    assert client.get("/docs").status_code == 200
+
+
+@pytest.mark.parametrize("option", ["title", "version", "description"])
+@pytest.mark.parametrize("given", [None, 5, "\ud800"], ids=["None", "number", "surrogate"])
+def test_texts_of_the_document_are_text(option: str, given: Any) -> None:
+    with pytest.raises(ConfigurationError, match=option):
+        LightApi(database_url="sqlite://", **{option: given})
+
+
+def test_a_backend_of_any_name_has_a_scheme() -> None:
+    class Note(RestEndpoint):
+        text: str
+
+        class Meta:
+            authentication = Authentication(backend=type("Ä uth", (Digest,), {}))
+
+    validate(document_of({"/notes": Note}))

@@ -42,6 +42,21 @@ def _app(**options: Any) -> LightApi:
     return app
 
 
+def test_every_line_of_if_none_match_counts() -> None:
+    client = TestClient(_app())
+    etag = client.get("/openapi.json").headers["etag"]
+
+    answer = client.get("/openapi.json", headers=[("if-none-match", '"other"'), ("if-none-match", etag)])
+
+    assert answer.status_code == 304
+
+
+def test_a_prefix_never_names_another_host() -> None:
+    client = TestClient(_app(), root_path="//evil.example")
+
+    assert client.get("/openapi.json").json()["servers"] == [{"url": "/evil.example"}]
+
+
 def test_it_may_be_moved_or_turned_off() -> None:
     moved, off = TestClient(_app(openapi_url="/schema")), TestClient(_app(openapi_url=None))
 

@@ -14,19 +14,19 @@ HEADERS: dict[str, dict[str, Any]] = {
 }
 
 COMPONENTS: dict[str, Any] = {
-    "Refusal": {
+    "LightAPI.Refusal": {
         "type": "object",
         "description": "why a request was refused",
         "properties": {"detail": {"type": "string"}},
         "required": ["detail"],
     },
-    "InvalidInput": {
+    "LightAPI.InvalidInput": {
         "type": "object",
         "description": "every value that is wrong",
-        "properties": {"detail": {"type": "array", "items": {"$ref": "#/components/schemas/Problem"}}},
+        "properties": {"detail": {"type": "array", "items": {"$ref": "#/components/schemas/LightAPI.Problem"}}},
         "required": ["detail"],
     },
-    "Problem": {
+    "LightAPI.Problem": {
         "type": "object",
         "properties": {
             "type": {"type": "string", "description": "kind of the problem"},
@@ -40,7 +40,7 @@ COMPONENTS: dict[str, Any] = {
         "required": ["type", "loc", "msg"],
     },
 }
-"""The schemas of all refusals."""
+"""The schemas of all refusals; no class has a dot in its name."""
 
 
 def answer(description: str, schema: Any = None, headers: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -55,7 +55,7 @@ def answer(description: str, schema: Any = None, headers: Mapping[str, Any] | No
 
 def _refusal(description: str, schema: str = "Refusal", **headers: str) -> dict[str, Any]:
     named = {name.replace("_", "-"): {"description": text, "schema": _TEXT} for name, text in headers.items()}
-    return answer(description, {"$ref": f"#/components/schemas/{schema}"}, named)
+    return answer(description, {"$ref": f"#/components/schemas/LightAPI.{schema}"}, named)
 
 
 REFUSALS: dict[str, dict[str, Any]] = {
@@ -92,10 +92,10 @@ NAMES = {
 """The components of the refusals, by status."""
 
 
-def refusals(verb: str, *, item: bool, access: Any, asked: bool, versioned: bool) -> dict[str, Any]:
+def refusals(verb: str, *, item: bool, access: Any, asked: bool) -> dict[str, Any]:
     """Return what an operation may answer instead of what it was asked for.
 
-    ``asked``: its query string is read. ``versioned``: a write names the version that it changes.
+    ``asked``: its query string is read.
     """
     statuses = {"503"}
     if access is not None:

@@ -46,10 +46,11 @@ def document_of(endpoints: Endpoints, about: About) -> dict[str, Any]:
     for (_, use), schema in bodies.items():
         if use in SENT.values():
             settle_defaults(_resolved(schema, definitions))
-    values, more = schemas_of(
+    values, kinds = schemas_of(
         {(n, name): wanted for n, each in enumerate(every) for name, wanted in wanted_values(each.plan).items()},
         ParameterSchema,
     )
+    values = {key: _resolved(schema, kinds) for key, schema in values.items()}  # a name may be another class's below
     schemes = Schemes()
     identifiers = _identifiers(each.plan.path for each in every)
     paths: dict[str, Any] = {}
@@ -68,7 +69,7 @@ def document_of(endpoints: Endpoints, about: About) -> dict[str, Any]:
         "info": _info(about),
         "paths": paths,
         "components": {
-            "schemas": {**definitions, **more, **COMPONENTS},
+            "schemas": {**definitions, **COMPONENTS},
             "responses": {NAMES[status]: refusal for status, refusal in REFUSALS.items()},
             **({"securitySchemes": schemes.found} if schemes.found else {}),
         },

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,6 +12,8 @@ from pydantic.json_schema import GenerateJsonSchema
 from lightapi.openapi import lax
 
 __all__ = ["REFERENCE", "BodySchema", "ParameterSchema", "Wanted", "schemas_of"]
+
+logger = logging.getLogger("lightapi")
 
 REFERENCE = "#/components/schemas/{model}"
 
@@ -55,10 +58,6 @@ class ParameterSchema(DocumentSchema):
     def date_schema(self, schema: Any) -> dict[str, Any]:
         """Return the schema of a date."""
         return lax.date()
-
-    def time_schema(self, schema: Any) -> dict[str, Any]:
-        """Return the schema of a time."""
-        return lax.time_of_day()
 
     def timedelta_schema(self, schema: Any) -> dict[str, Any]:
         """Return the schema of a duration."""
@@ -110,6 +109,22 @@ class BodySchema(DocumentSchema):
         return self._accepted(schema, strict, lax.duration)
 
 
+def _generated(inputs: list[Any], generator: type[DocumentSchema]) -> tuple[dict[Any, Any], dict[str, Any]]:
+    found, whole = TypeAdapter.json_schemas(inputs, ref_template=REFERENCE, schema_generator=generator)
+    return found, whole
+
+
+def _sound(wanted: Any, generator: type[DocumentSchema]) -> Any:
+    """Return what has a schema as it is, and anything in place of what has none."""
+    key, mode, _ = wanted
+    try:
+        _generated([wanted], generator)
+    except Exception as error:  # noqa: BLE001  as above
+        logger.warning("openapi: %s of %s may be anything: %s", key[-1], mode, str(error).partition("\n")[0])
+        return key, mode, TypeAdapter(Any)
+    return wanted
+
+
 def schemas_of(
     wanted: Mapping[Any, Wanted], generator: type[DocumentSchema]
 ) -> tuple[dict[Any, dict[str, Any]], dict[str, Any]]:
@@ -117,7 +132,10 @@ def schemas_of(
     inputs: list[Any] = [(key, mode, adapter) for key, (mode, adapter) in wanted.items()]
     if not inputs:
         return {}, {}
-    found, whole = TypeAdapter.json_schemas(inputs, ref_template=REFERENCE, schema_generator=generator)
+    try:
+        found, whole = _generated(inputs, generator)
+    except Exception:  # noqa: BLE001  hooks of the user's, classes that are not complete
+        found, whole = _generated([_sound(each, generator) for each in inputs], generator)
     schemas = {key: schema for (key, _), schema in found.items()}
     definitions: dict[str, Any] = whole.get("$defs", {})
     return schemas, definitions

@@ -98,13 +98,27 @@ def _digits(low: int, high: int) -> list[str]:
         return []
     ends = {high}
     for free in range(1, len(str(high)) + 1):
-        ends |= {end for end in (low - low % 10**free + 10**free - 1, high - high % 10**free - 1) if low <= end < high}
-    found = []
-    for end in sorted(ends):
-        pairs = [(a, b) for a, b in zip(str(low).zfill(len(str(end))), str(end), strict=True)]
-        found.append("".join(a if a == b else f"[{a}-{b}]" for a, b in pairs))
+        ends |= {end - end % 10**free - 1 for end in (low + 10**free, high + 1)}
+    free_digits: dict[str, list[int]] = {}
+    for end in sorted(end for end in ends if low <= end <= high):
+        pairs = zip(str(low).zfill(len(str(end))), str(end), strict=True)
+        digits = "".join(first if first == last else f"[{first}-{last}]" for first, last in pairs)
+        count = 0
+        while digits.endswith(_ANY):
+            digits, count = digits.removesuffix(_ANY), count + 1
+        free_digits.setdefault(digits, []).append(count)
         low = end + 1
-    return found
+    return [_repeated(digits, min(counts), max(counts)) for digits, counts in free_digits.items()]
+
+
+def _repeated(digits: str, least: int, most: int) -> str:
+    """Return digits with so many free ones behind them."""
+    if most <= 1 and least == most:
+        return digits + _ANY * most
+    return f"{digits}{_ANY}{{{least}}}" if least == most else f"{digits}{_ANY}{{{least},{most}}}"
+
+
+_ANY = "[0-9]"
 
 
 _DAY = 24 * 60 * 60

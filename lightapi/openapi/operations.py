@@ -76,7 +76,10 @@ def _responses(
         shown = page_schema(plan, shown)
     status = {"POST": "201", "DELETE": "204"}.get(verb, "200")
     headers = HEADERS["location"] if verb == "POST" else HEADERS["link"] if answering.action == "list" else {}
-    refused = refusals(verb, item="item" in where, access=access, asked=asked, versioned=plan.versioned)
+    asked = asked or (answering.action == "list" and plan.filters.strict)
+    refused = refusals(verb, item="item" in where, access=access, asked=asked)
+    if plan.has_queryset or (answering.action == "list" and plan.filters.custom):
+        refused["default"] = answer("what its queryset or its filters refuse", {})
     if answering.override is None:
         return {status: answer(_DONE[verb], shown, headers), **refused}
     annotated = described.bodies.get(f"answered {where}")

@@ -49,15 +49,14 @@ def list_parameters(plan: Plan, values: Mapping[str, Any]) -> list[Parameter]:
     """Return what the query string of the list may hold."""
     filters: Filters = plan.filters
     found = [*_pages(plan), *_filters(filters, values)]
-    named = {parameter["name"] for parameter in found}
     if "search" in filters.known and filters.search:
         found.append(_query("search", _TEXT, f"text that is looked for in {_listed(filters.search)}"))
     if "ordering" in filters.known and filters.ordering:
         found.append(_ordering(filters))
     for backend in filters.custom:
-        own = [name for name in getattr(backend, "parameters", ()) if name not in named]
-        found += [_query(name, {"type": "string"}, f"read by {type(backend).__name__}") for name in own]
-    return found
+        text = f"read by {type(backend).__name__}"
+        found += [_query(name, {"type": "string"}, text) for name in getattr(backend, "parameters", ())]
+    return list({parameter["name"]: parameter for parameter in reversed(found)}.values())[::-1]
 
 
 def _pages(plan: Plan) -> Iterable[Parameter]:

@@ -24,7 +24,7 @@ class Schemes:
         return [*requirements, {}] if requirements and access.is_public else requirements
 
     def _name(self, backend: Any) -> str:
-        name, scheme = type(backend).__name__, scheme_of(backend)
+        name, scheme = re.sub(r"[^A-Za-z0-9._-]", "_", type(backend).__name__), scheme_of(backend)
         names = (name, *(f"{name}{number}" for number in range(2, len(self.found) + 3)))
         return next(each for each in names if self.found.setdefault(each, scheme) == scheme)
 

@@ -6,15 +6,16 @@ import hashlib
 import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple
-from urllib.parse import quote
 
 from pydantic_core import to_json
 from starlette.requests import Request
 from starlette.responses import Response
 
-from lightapi.actions import PATH_CHARACTERS
+from lightapi.actions import mount_prefix
+from lightapi.http.drive import has_running_loop
 from lightapi.http.message import JSONBytes
 from lightapi.plan import Route, make_route
+from lightapi.threads import in_thread
 
 __all__ = ["Document", "Rendered", "document_route", "is_known", "prefix_of"]
 
@@ -47,13 +48,18 @@ class Document:
                 self._value = self._make()
             return self._value
 
+    async def made(self) -> None:
+        """See to it that the document is there, without holding up an event loop."""
+        if self._value is None and has_running_loop():
+            await in_thread("pages", lambda: self.value)
+
     def rendered(self, prefix: str) -> Rendered:
         """Return the document of an app that is mounted under a prefix (``""``: not mounted), with its ``servers``."""
         found = self._rendered.get(prefix)
         if found is None:
             server = self._base_url + prefix
             servers = {"servers": [{"url": server}]} if server else {}
-            body = to_json({**self.value, **servers})
+            body = to_json({**self.value, **servers}, inf_nan_mode="null")
             found = Rendered(body, f'"{hashlib.sha256(body).hexdigest()[:32]}"')
             if len(self._rendered) < _MOST_PREFIXES:
                 self._rendered[prefix] = found
@@ -62,13 +68,12 @@ class Document:
 
 def prefix_of(request: Request) -> str:
     """Return where the app is mounted, as it stands in links, without a trailing slash."""
-    root_path: str = request.scope.get("root_path", "")
-    return quote(root_path.rstrip("/"), safe=PATH_CHARACTERS)
+    return mount_prefix(request)
 
 
 def is_known(request: Request, etag: str) -> bool:
     """Tell whether the client has that representation already (RFC 9110 section 13.1.2)."""
-    given = request.headers.get("if-none-match", "")
+    given = ",".join(request.headers.getlist("if-none-match"))
     return given.strip() == "*" or etag in (tag.strip().removeprefix("W/") for tag in given.split(","))
 
 
@@ -76,6 +81,7 @@ def document_route(document: Document) -> Route:
     """Return the route that answers the document."""
 
     async def openapi(request: Request) -> Response:
+        await document.made()
         body, etag = document.rendered(prefix_of(request))
         headers = {"etag": etag, "cache-control": "no-cache"}
         if is_known(request, etag):

@@ -43,6 +43,7 @@ def docs_routes(document: Document, docs_url: str, openapi_url: str, base_url: s
         return file_of(page, "text/html")
 
     async def docs(request: Request) -> Response:
+        await document.made()
         # Below a trailing slash, which names the same page, a relative URL means another one.
         inside = request.scope["path"].endswith("/")
         return answer(rendered(prefix_of(request), inside=inside), request, _page_headers(base_url))
