@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -32,6 +33,8 @@ from lightapi.service import Service, health_routes
 from lightapi.shelves import Shelves
 
 __all__ = ["Options", "build_service", "checked_auth"]
+
+logger = logging.getLogger("lightapi")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,6 +161,8 @@ def _login_routes(
     """Return the login routes; none where nobody can log in for anything."""
     if not backends:
         return {}
+    if any(isinstance(backend, BasicAuthentication) and backend.validator is None for backend in backends):
+        logger.warning("BasicAuthentication refuses everybody: LightApi(login_validator=...) is not given")
     limiter = limiter_of(options.rate_limiter, link)
     invoke = invoker(store)
     route = login_route(backends, options.login_validator, limiter, invoke=invoke, on_loop=store.is_async)

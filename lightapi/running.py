@@ -46,6 +46,8 @@ def serve(
 
 def address(host: str | None, port: int | None) -> tuple[str, int]:
     """Return where to listen: what is given, else LIGHTAPI_HOST and LIGHTAPI_PORT, else 127.0.0.1 and 8000."""
+    if port is not None and (type(port) is not int or not 0 <= port < _PORTS):
+        raise ConfigurationError(f"port={port!r} given; allowed: 0 to {_PORTS - 1}")
     return (
         host or os.environ.get("LIGHTAPI_HOST") or "127.0.0.1",
         port if port is not None else _environment_port(),

@@ -155,5 +155,7 @@ def test_commands_run_without_a_place_to_print(tmp_path: Path) -> None:
 def test_a_port_that_there_is_not_is_a_configuration_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LIGHTAPI_PORT", "99999")
 
-    with pytest.raises(ConfigurationError, match="99999"):
+    with pytest.raises(ConfigurationError, match="LIGHTAPI_PORT='99999'"):
         LightApi(database_url="sqlite://").run()
+    with pytest.raises(ConfigurationError, match="port=70000"):
+        LightApi(database_url="sqlite://").run(port=70000)

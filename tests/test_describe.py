@@ -96,6 +96,17 @@ def test_what_is_public_beside_protected_endpoints_is_pointed_out(caplog: pytest
     assert "AllowAny" in found[0]
 
 
+def test_passwords_that_nobody_checks_are_pointed_out(caplog: pytest.LogCaptureFixture) -> None:
+    class Vault(RestEndpoint):
+        class Meta:
+            authentication = Authentication(backend=BasicAuthentication)
+
+    with caplog.at_level(logging.WARNING, "lightapi"):
+        _app(vault=Vault).build_app()
+
+    assert "BasicAuthentication refuses everybody" in caplog.text
+
+
 def test_an_app_without_any_authentication_is_left_in_peace(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, "lightapi"):
         _app(forgotten=Forgotten, open=Declared).build_app()

@@ -28,6 +28,10 @@ FIELDS: dict[str, tuple[Any, Any]] = {
     "bool": (bool, Field()),
     "decimal": (Decimal, Field(decimal_places=2, max_digits=6)),
     "positive decimal": (Decimal, Field(decimal_places=2, gt=0, le=10)),
+    "price": (Decimal, Field(decimal_places=2, ge=0)),
+    "wide price": (Decimal, Field(decimal_places=2, max_digits=10, ge=0)),
+    "discount": (Decimal, Field(decimal_places=3, ge=-5, le=1)),
+    "tenths": (Decimal, Field(decimal_places=1, ge=0, le=10)),
     "date": (date, Field()),
     "datetime": (datetime, Field()),
     "time": (time, Field()),
@@ -69,7 +73,27 @@ VALUES = st.one_of(
     st.booleans(),
     st.none(),
     st.integers(-2000, 2000).map(str),
-    st.sampled_from(["yes", "off", "true", "0", "1", "2", "-0", "+5", "007", "a", "1.5", "10.00", "10.01", "0.001"]),
+    st.sampled_from(
+        [
+            "yes",
+            "off",
+            "true",
+            "0",
+            "1",
+            "2",
+            "-0",
+            "+5",
+            "007",
+            "a",
+            "1.5",
+            "10.00",
+            "10.01",
+            "0.001",
+            "-0.5",
+            "0.5",
+            "-4.999",
+        ]
+    ),
     st.lists(st.one_of(st.integers(0, 9), st.booleans(), st.sampled_from(["3", "x"])), max_size=2),
 )
 
@@ -98,6 +122,17 @@ def test_what_the_schema_says_is_what_is_accepted(kind: str) -> None:
 def _near(kind: str, value: Any) -> bool:
     """What a document leaves out on purpose: see lax."""
     return (kind == "time" and isinstance(value, float) and value > 86399) or (kind == "date" and value > 2 * 10**10)
+
+
+@pytest.mark.parametrize("kind", ["price", "wide price", "decimal"])
+def test_the_texts_that_are_answered_are_accepted(kind: str) -> None:
+    _, schema = _endpoint(kind)
+    validator = jsonschema_rs.Draft202012Validator(schema)
+
+    assert [validator.is_valid({"value": text}) for text in ("12.50", "0.00", "3", "1.234", "x")] == [
+        *(True, True, True),
+        *(False, False),
+    ]
 
 
 @pytest.mark.parametrize("kind", ["int", "float", "bool"])

@@ -63,6 +63,14 @@ def _pattern(schema: Mapping[str, Any], *, fraction: str) -> str | None:
     """Return a regular expression of whole numbers within the bounds, None where there is no simple one."""
     if "multipleOf" in schema:
         return None
+    low, high = _whole_bounds(schema)
+    if high == _MOST and low in (0, -_MOST):
+        return rf"^{'[+-]?' if low else '[+]?'}[0-9]{{1,9}}{fraction}$"
+    return None if low > high else f"^({'|'.join(whole_numbers(low, high))}){fraction}$"
+
+
+def _whole_bounds(schema: Mapping[str, Any]) -> tuple[int, int]:
+    """Return the least and the greatest whole number within the bounds, of those with few enough digits."""
     low, high = -_MOST, _MOST
     if "minimum" in schema:
         low = max(low, math.ceil(schema["minimum"]))
@@ -72,9 +80,7 @@ def _pattern(schema: Mapping[str, Any], *, fraction: str) -> str | None:
         high = min(high, math.floor(schema["maximum"]))
     if "exclusiveMaximum" in schema:
         high = min(high, math.ceil(schema["exclusiveMaximum"]) - 1)
-    if high == _MOST and low in (0, -_MOST):
-        return rf"^{'[+-]?' if low else '[+]?'}[0-9]{{1,9}}{fraction}$"
-    return None if low > high else f"^({'|'.join(whole_numbers(low, high))}){fraction}$"
+    return low, high
 
 
 _MOST = 999_999_999
@@ -159,15 +165,32 @@ def decimal(schema: Mapping[str, Any]) -> Schema:
     found: Schema = {"type": ["string", "number"], **bounds}
     if places is not None and "multipleOf" not in found:
         found["multipleOf"] = float(Decimal(1).scaleb(-places))
+    most = _MOST
     if digits is not None:
-        limit = 10 ** (digits - (places or 0)) - 1
+        whole = 10 ** (digits - (places or 0))
+        limit = _plain(whole - Decimal(1).scaleb(-(places or 0)))
         found |= {
             "minimum": max(found.get("minimum", -limit), -limit),
             "maximum": min(found.get("maximum", limit), limit),
         }
-    texts = {name: value for name, value in found.items() if name in _NUMERIC and name != "multipleOf"}
-    pattern = _pattern(texts, fraction=r"(\.0*)?" if bounds else rf"(\.[0-9]{{0,{15 if places is None else places}}})?")
-    return {**found, "pattern": pattern} if pattern else {**found, "type": "number"}
+        most = min(most, whole - 1)
+    return {**found, "pattern": _decimal_pattern(bounds, places, most)}
+
+
+def _decimal_pattern(bounds: Mapping[str, Any], places: int | None, most: int) -> str:
+    """Return a regular expression of the texts within bounds whose whole part is at most ``most``."""
+    fraction = rf"(\.[0-9]{{0,{15 if places is None else places}}})?"
+    free = rf"[0-9]{{1,{len(str(most))}}}{fraction}$" if most else rf"0{fraction}$"
+    simple = {(): f"^[+-]?{free}", (("minimum", 0),): f"^[+]?{free}"}
+    simple[("exclusiveMinimum", 0),] = rf"^[+]?(?!0*(\.0*)?$){free}"
+    found = simple.get(tuple(bounds.items()))
+    if found is not None:
+        return found
+    low, high = _whole_bounds(bounds)
+    low, high = max(low, -most), min(high, most)
+    inner = [each for each in whole_numbers(low + (low < 0), high - (high > 0)) if low < 0 or not each.startswith("-")]
+    outer = [*whole_numbers(low, low), *whole_numbers(high, high)]
+    return f"^(({'|'.join(inner) or '0'}){fraction}|({'|'.join(outer)})(\\.0*)?)$"
 
 
 _BOUNDS = {
