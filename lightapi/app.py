@@ -68,8 +68,8 @@ class LightApi:
       default, False for none, or a limiter of your own (see ``lightapi.limits``).
     - ``routes``, ``asgi_middleware``, ``lifespan``: Starlette's, for your own pages.
     - ``base_url``: put before links, which are path-absolute without it.
-    - ``default_pagination``, ``default_authentication``: a ``Pagination``, an ``Authentication`` for endpoints whose
-      ``Meta`` has none.
+    - ``default_pagination``: a ``Pagination`` for endpoints whose ``Meta`` has none.
+    - ``default_authentication``: an ``Authentication`` for what an endpoint's own does not say.
     - ``title``, ``version``, ``description`` (CommonMark): of the API, in its OpenAPI document.
     - ``openapi_url``, ``docs_url``: where the document and the page for people are, ``/openapi.json`` and ``/docs``;
       None turns them off, and without the document there is no page.

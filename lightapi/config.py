@@ -45,6 +45,8 @@ def explained(cls: Options) -> Options:
                 hint = nearest(name, known)
                 raise ConfigurationError(f"{cls.__name__}: unknown option {name!r}; allowed: {', '.join(known)}{hint}")
         create(self, *args, **kwargs)
+        if hasattr(cls, "_said"):
+            object.__setattr__(self, "_said", frozenset((*known[: len(args)], *kwargs)))
 
     setattr(cls, "__init__", told(init))  # noqa: B010  a type checker takes it for an instance's
     return cls
@@ -81,6 +83,9 @@ class Authentication:
     jwt_algorithm: str | None = None
     """The algorithm of tokens, accepted and issued; default: the backend's, else ``HS256``."""
 
+    _said: ClassVar[frozenset[str]] = frozenset()
+    """The options that were given, be it with their defaults."""
+
     def __post_init__(self) -> None:
         if isinstance(self.backend, (list, tuple)) and not self.backend:
             raise ConfigurationError("Authentication(backend=[]): no backend given; allowed: at least one, or None")
@@ -105,9 +110,9 @@ class Authentication:
             one_of("Authentication(jwt_algorithm=...)", self.jwt_algorithm, ALGORITHMS)
 
 
-def overridden(authentication: Authentication, verb: Authentication) -> Authentication:
-    """Return an endpoint's authentication for one verb: what the verb does not say is the endpoint's."""
-    said = {name: getattr(verb, name) for name in ("backend", "permission") if getattr(verb, name) is not None}
+def overridden(authentication: Authentication, own: Authentication) -> Authentication:
+    """Return an app's authentication for an endpoint, or an endpoint's for a verb: ``own`` counts where it speaks."""
+    said = {name: getattr(own, name) for name in own._said}
     return replace(authentication, **said) if said else authentication
 
 

@@ -14,7 +14,7 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import registry
 
 from lightapi.actions import PATH_CHARACTERS
-from lightapi.config import Authentication, Pagination
+from lightapi.config import Authentication, Pagination, overridden
 from lightapi.db.crud import Statements
 from lightapi.db.listing import Lists
 from lightapi.db.mapping import is_provable
@@ -56,7 +56,7 @@ def plan_of(
     sqlite = dialect.name == "sqlite"
     names = tuple(shape.specs)
     pagination = options.pagination if "pagination" in endpoint._meta else default_pagination
-    authentication = options.authentication if "authentication" in endpoint._meta else default_authentication
+    authentication = overridden(default_authentication or Authentication(), options.authentication)
     filters = filters_of(endpoint.__name__, options.filtering, shape.specs, page_parameters(pagination), sqlite=sqlite)
     read = _answers(endpoint, shape, "read", options.serializer.shown_by_read)
     written = _answers(endpoint, shape, "write", options.serializer.shown_by_write)
@@ -94,7 +94,7 @@ def plan_of(
         scoped=options.queryset_scope == "all",
         has_queryset=endpoint.queryset is not RestEndpoint.queryset,
         has_async_queryset=is_async(endpoint.queryset),
-        authentication=options.authentications(authentication or Authentication()),
+        authentication=options.authentications(authentication),
     )
 
 

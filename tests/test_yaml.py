@@ -445,3 +445,31 @@ endpoints: [{ route: /items, fields: {}, meta: { authentication: { backend: [Bas
 
     assert TestClient(app.build_app()).get("/items", auth=("a", "b")).status_code == 200
     assert only(app)._options.authentication.backend == [BasicAuthentication]
+
+
+def test_what_a_class_leaves_unsaid_is_as_in_the_defaults(loaded: Loaded, tmp_path: Path) -> None:
+    (tmp_path / "guarded.py").write_text(
+        "from lightapi import *\n"
+        "class Short(RestEndpoint):\n    class Meta:\n        authentication = Authentication(jwt_expiration=60)\n"
+        "class Ours(RestEndpoint):\n    class Meta:\n        authentication = Authentication(permission=IsAdminUser)\n"
+        "class Free(RestEndpoint):\n    class Meta:\n"
+        "        authentication = Authentication(backend=None, permission=AllowAny, jwt_expiration=3600)\n"
+    )
+    app = loaded("""
+defaults: { authentication: { backend: JWTAuthentication, permission: IsAuthenticated, jwt_expiration: 90 } }
+endpoints:
+  - { route: /short, class: guarded.Short }
+  - { route: /ours, class: guarded.Ours }
+  - { route: /free, class: guarded.Free }
+  - { route: /notes, fields: {}, meta: { authentication: { jwt_expiration: 3600 } } }
+""")
+    seconds = {plan.path: plan.authentication["GET"].jwt_expiration for plan in app._plans.values()}
+
+    rows = [row for row in app.describe() if row.verb == "GET" and row.endpoint and "{" not in row.path]
+    assert [(row.path, row.authentication, row.permission) for row in rows] == [
+        ("/short", "JWTAuthentication", "IsAuthenticated"),
+        ("/ours", "JWTAuthentication", "IsAdminUser"),
+        ("/free", "", "AllowAny"),
+        ("/notes", "JWTAuthentication", "IsAuthenticated"),
+    ]
+    assert seconds == {"/short": 60, "/ours": 90, "/free": 3600, "/notes": 3600}

@@ -102,7 +102,7 @@ class Builder:
         return options
 
     def endpoint(self, given: Mapping[str, Any], path: Path, defaults: Mapping[str, Any]) -> type | None:
-        """Return the class of one entry; ``defaults`` are those of authentication and pagination."""
+        """Return the class of one entry; of ``defaults`` it takes the pagination, registration the authentication."""
         before = len(self.tree.problems)
         if "class" in given:
             return self._imported(given, path)
@@ -135,10 +135,8 @@ class Builder:
             elif key in given:
                 meta[key] = given[key]
         inside = (*path, "meta")
-        own = self.authentication_options(meta.get("authentication", {}), (*inside, "authentication"))
-        meta["authentication"] = self.attempt(
-            (*inside, "authentication"), Authentication, **{**defaults.get("authentication", {}), **own}
-        )
+        if "authentication" in meta:
+            meta["authentication"] = self._authentication(meta["authentication"], (*inside, "authentication"))
         if meta.get("pagination") is not None:
             options = {**defaults.get("pagination", {}), **meta["pagination"]}
             meta["pagination"] = self.attempt((*inside, "pagination"), Pagination, **options)
@@ -163,9 +161,10 @@ class Builder:
     def _verb(self, given: Mapping[str, Any] | None, path: Path) -> Authentication | None:
         if not given or "authentication" not in given:
             return None
-        where = (*path, "authentication")
-        options = self.authentication_options(given["authentication"], where)
-        made: Authentication | None = self.attempt(where, Authentication, **options)
+        return self._authentication(given["authentication"], (*path, "authentication"))
+
+    def _authentication(self, given: Mapping[str, Any], path: Path) -> Authentication | None:
+        made: Authentication | None = self.attempt(path, Authentication, **self.authentication_options(given, path))
         return made
 
     def _made(

@@ -187,11 +187,9 @@ class _Loading:
         if "authentication" in given:
             where = ("defaults", "authentication")
             defaults["authentication"] = self.builder.authentication_options(given["authentication"], where)
-        for key in ("authentication", "pagination"):
-            override = self.overrides.get(f"default_{key}")
-            if isinstance(override, Authentication | Pagination):
-                values = {option.name: getattr(override, option.name) for option in fields(override)}
-                defaults[key] = {name: value for name, value in values.items() if value is not None}
+        override = self.overrides.get("default_pagination")
+        if isinstance(override, Pagination):
+            defaults["pagination"] = {option.name: getattr(override, option.name) for option in fields(override)}
         return defaults
 
     def _arguments(self, options: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
