@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from pydantic_core import PydanticCustomError, PydanticKnownError, core_schema
 from sqlalchemy import BigInteger, SmallInteger
 from sqlalchemy.types import TypeEngine, to_instance
 
+from lightapi.constraints import ADDRESSES, check_constraints
 from lightapi.exceptions import ConfigurationError
 from lightapi.fields import MAX_DIGITS, canonical_decimal
 
@@ -59,7 +59,7 @@ def storage_of(where: str, annotation: Any, metadata: list[Any], options: Mappin
     if kind is None and sa_type is None:
         raise ConfigurationError(f"{where}: {annotation!r} can't be stored; possible: {_POSSIBLE}")
     details = _details(metadata, options)
-    _check_constraints(where, kind, python, metadata)
+    check_constraints(where, kind, python, metadata)
     if "places" in details and kind != "decimal":
         raise ConfigurationError(f"{where}: decimal_places is for Decimal, not for {python!r}")
     return Storage(
@@ -121,18 +121,9 @@ _KINDS = {
 }
 """pydantic-core's schema type to the kind of storage."""
 
-_TEXT_TYPES = (
-    ipaddress.IPv4Address,
-    ipaddress.IPv6Address,
-    ipaddress.IPv4Interface,
-    ipaddress.IPv6Interface,
-    ipaddress.IPv4Network,
-    ipaddress.IPv6Network,
-)
-
 
 def _kind(python: Any) -> str | None:
-    if isinstance(python, type) and issubclass(python, _TEXT_TYPES):
+    if isinstance(python, type) and issubclass(python, ADDRESSES):
         return "text"
     if isinstance(python, type) and issubclass(python, Enum):
         values = {type(member.value) for member in python}
@@ -250,22 +241,6 @@ def _decimal(value: Decimal, places: int | None) -> Decimal:
     if places is not None and -int(value.as_tuple().exponent) > places:
         raise PydanticKnownError("decimal_max_places", {"decimal_places": places})
     return value
-
-
-_LENGTHS = ("min_length", "max_length", "pattern")
-_UNMEASURED = ("int", "float", "bool", "decimal", "datetime", "date", "time", "timedelta", "uuid")
-
-
-def _check_constraints(where: str, kind: str | None, python: Any, metadata: list[Any]) -> None:
-    """Refuse a constraint that the type does not have: pydantic would find out with the first value."""
-    for constraint in metadata:
-        for name in _LENGTHS:
-            if kind in _UNMEASURED and getattr(constraint, name, None) is not None:
-                raise ConfigurationError(f"{where}: {name} does not fit {python!r}; allowed for text, bytes and JSON")
-        for name in ("ge", "gt", "le", "lt"):
-            bound = getattr(constraint, name, None)
-            if kind in ("int", "float", "decimal") and not isinstance(bound, (int, float, Decimal, type(None))):
-                raise ConfigurationError(f"{where}: {name}={bound!r} given; allowed: a number")
 
 
 def _utf8(value: bytes) -> bytes:

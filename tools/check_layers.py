@@ -19,7 +19,18 @@ RANKS = (
     ("exceptions", "problems", "config", "meta", "plan"),
     (
         *("http", "http.message", "http.routing", "http.drive", "http.body", "http.cors"),
-        *("fields", "storage", "declaration", "schema", "operators", "values", "keys", "cursors", "naming"),
+        *(
+            "fields",
+            "constraints",
+            "storage",
+            "declaration",
+            "schema",
+            "operators",
+            "values",
+            "keys",
+            "cursors",
+            "naming",
+        ),
     ),
     ("db", "db.*", "columns", "filters", "pagination", "session"),
     (
