@@ -41,7 +41,9 @@ def check_shape(tree: Tree) -> dict[str, Any]:
         for each in error.errors(include_url=False, include_context=True):
             path = _path_of(data, each)
             if path not in tree.unreadable:
-                tree.add(path, _said(data, each, path), key=each["type"] == "extra_forbidden")
+                tree.add(
+                    path, _said(data, each, path), key=each["type"] == "extra_forbidden" or each["loc"][-1] == "[key]"
+                )
     rest = {name: value for name, value in data.items() if name != "endpoints"}
     return _right(FileShape, rest, (), tree.wrong()) or {}
 
@@ -97,7 +99,7 @@ def _said(data: Any, error: ErrorDetails, path: Path) -> str:
     if kind == "missing":
         return f"key {key!r} is missing"
     if error["loc"][-1] == "[key]":
-        return f"{_limits(error)} expected as a key; {str(error['input'])!r} given"
+        return f"{_limits(error)} expected as a key; {str(error['input'])!r} given{_hint(error, error['input'])}"
     given = _at(data, path)
     return f"{_limits(error)} expected; {_shown(given)} given{_hint(error, given)}"
 
@@ -115,13 +117,16 @@ def _limits(error: ErrorDetails) -> str:
     if kind == "literal_error":
         return f"one of {context['expected']}"
     if kind == "string_pattern_mismatch":
-        return (
-            _PATTERNS.get(context["pattern"][:2], "a name") if context["pattern"] != "^/" else "a path, as in /books,"
-        )
+        return _PATTERNS[context["pattern"][:3]]
     return _EXPECTED.get(kind) or error["msg"].removeprefix("Input should be ")
 
 
-_PATTERNS = {"^[": "a name, or package.module:Name,"}
+_PATTERNS = {
+    "^/": "a path, as in /books,",
+    "^[\\": "a name, or package.module:Name,",
+    "^\\p": "a name that begins with a letter",
+}
+"""What is expected, by the beginning of the shape's pattern."""
 
 
 def _shown(given: Any) -> str:

@@ -35,6 +35,8 @@ def _plain(schema: Any) -> Any:
     for name in ("items", "additionalProperties", "anyOf"):
         if name in rest:
             rest[name] = _plain(rest[name])
+    if "patternProperties" in rest:
+        rest["additionalProperties"] = False
     if "properties" in rest:
         rest["properties"] = {name: _plain(each) for name, each in rest["properties"].items()}
     limited = rest.get("type") in ("integer", "number", "boolean") or {"enum", "const", "pattern"} & rest.keys()

@@ -42,11 +42,15 @@ def _either(expected: str) -> Discriminator:
 
 
 Boolean = Annotated[bool, _read(bool)]
-Whole = Annotated[int, _read(int)]
-Seconds = Annotated[float, _read(float)]
+# Limits stand before these: behind them, JSON Schema would not show them.
+_WHOLE = _read(int)
+_NUMBER = _read(float)
 Text = Annotated[str, Field(min_length=1)]
 Names = Annotated[list[Text], Field(min_length=1)]
-Dotted = Annotated[str, Field(pattern=r"^[^\W\d]\w*(\.[^\W\d]\w*)*(:[^\W\d]\w*(\.[^\W\d]\w*)*)?$")]
+# Written so that the regular expressions of editors mean the same: their \w knows ASCII only.
+_NAME = r"[\p{L}_][\p{L}\p{M}\p{N}_]*"
+_NAMES = rf"{_NAME}(\.{_NAME})*"
+Dotted = Annotated[str, Field(pattern=rf"^{_NAMES}(:{_NAMES})?$")]
 """A name LightAPI has, or ``package.module:Name``."""
 Verb = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 Path = Annotated[str, Field(pattern="^/")]
@@ -96,7 +100,7 @@ class AuthenticationShape(Shape):
         "Who may: AllowAny, IsAuthenticated, IsAdminUser or package.module:Name, combined with & | ~ ( ); "
         "or one per verb, a verb left out is denied.",
     )
-    jwt_expiration: Annotated[Whole, Field(ge=1)] = key("Seconds that a token of the login routes is valid.")
+    jwt_expiration: Annotated[int, Field(ge=1), _WHOLE] = key("Seconds that a token of the login routes is valid.")
     jwt_extra_claims: list[Text] = key("Claims that such a token carries beside sub; [] for all.")
     jwt_algorithm: Algorithm = key("How tokens are signed.")
 
@@ -105,8 +109,8 @@ class PaginationShape(Shape):
     """How lists are cut into pages."""
 
     style: Literal["page_number", "cursor", "limit_offset"] = key("?page=, ?cursor= or ?offset=.")
-    page_size: Annotated[Whole, Field(ge=1, le=1_000_000)] = key("Rows on a page.")
-    max_page_size: Annotated[Whole, Field(ge=1, le=1_000_000)] = key(
+    page_size: Annotated[int, Field(ge=1, le=1_000_000), _WHOLE] = key("Rows on a page.")
+    max_page_size: Annotated[int, Field(ge=1, le=1_000_000), _WHOLE] = key(
         "The most rows a client may ask for; without it, it may not ask."
     )
     count: Annotated[
@@ -142,7 +146,7 @@ class SerializerShape(Shape):
 class CacheShape(Shape):
     """Keep the answers of GET in Redis."""
 
-    ttl: Annotated[Seconds, Field(gt=0)] = Field(description="Seconds that an answer is kept.")
+    ttl: Annotated[float, Field(gt=0), _NUMBER] = Field(description="Seconds that an answer is kept.")
     vary_on: list[Text] = key("The query parameters that count; default: all.")
     vary_headers: Names = key("Request headers that make different answers.")
 
@@ -156,7 +160,8 @@ class VerbShape(Shape):
 Reflect = Annotated[
     Annotated[Boolean, Tag("boolean")] | Annotated[Literal["partial"], Tag("text")], _either("true, false or partial")
 ]
-Identifier = Annotated[str, Field(pattern=r"^[^\W\d]\w*$")]
+Identifier = Annotated[str, Field(pattern=r"^\p{L}[\p{L}\p{M}\p{N}_]*$")]
+"""The name of a class or a field: what begins with an underscore is no field in Python either."""
 
 
 class MetaShape(Shape):
@@ -194,16 +199,16 @@ class FieldShape(Shape):
     enum: Annotated[list[Any], Field(min_length=1)] = key("The values allowed, all text or all whole numbers.")
     optional: Boolean = key("May be null and left out.")
     default: Any = key("What a POST without the field stores.")
-    min_length: Annotated[Whole, Field(ge=0)] = key("Least length.")
-    max_length: Annotated[Whole, Field(ge=0)] = key("Greatest length.")
+    min_length: Annotated[int, Field(ge=0), _WHOLE] = key("Least length.")
+    max_length: Annotated[int, Field(ge=0), _WHOLE] = key("Greatest length.")
     pattern: Text = key("A regular expression that the text matches.")
     gt: Any = key("Greater than this.")
     ge: Any = key("Greater than or equal to this.")
     lt: Any = key("Less than this.")
     le: Any = key("Less than or equal to this.")
-    multiple_of: Annotated[Seconds, Field(gt=0)] = key("A multiple of this.")
-    max_digits: Annotated[Whole, Field(ge=1)] = key("Most digits of a Decimal.")
-    decimal_places: Annotated[Whole, Field(ge=0)] = key("Digits of a Decimal after the point.")
+    multiple_of: Annotated[float, Field(gt=0), _NUMBER] = key("A multiple of this.")
+    max_digits: Annotated[int, Field(ge=1), _WHOLE] = key("Most digits of a Decimal.")
+    decimal_places: Annotated[int, Field(ge=0), _WHOLE] = key("Digits of a Decimal after the point.")
     strict: Boolean = key("Don't convert values of another type.")
     coerce_numbers_to_str: Boolean = key("Take a number where text is expected.")
     foreign_key: Text = key("table.column that the value refers to.")
@@ -257,7 +262,7 @@ class DefaultsShape(Shape):
 class LimiterShape(Shape):
     """The limit of failed logins."""
 
-    requests_per_minute: Annotated[Whole, Field(ge=1)] = Field(
+    requests_per_minute: Annotated[int, Field(ge=1), _WHOLE] = Field(
         description="Failed logins per minute, client and user name."
     )
 
@@ -284,8 +289,8 @@ class FileShape(Shape):
     openapi_url: Path | None = key("Where the OpenAPI document is; null for nowhere.")
     docs_url: Path | None = key("Where the page for people is; null for nowhere.")
     base_url: str = key("Put before links, which are path-absolute without it.")
-    max_body_size: Annotated[Whole, Field(ge=1)] = key("Bytes of a request body; more is 413.")
-    database_timeout: Annotated[Seconds, Field(gt=0)] = key("Seconds of database work per request; more is 503.")
+    max_body_size: Annotated[int, Field(ge=1), _WHOLE] = key("Bytes of a request body; more is 413.")
+    database_timeout: Annotated[float, Field(gt=0), _NUMBER] = key("Seconds of database work per request; more is 503.")
     create_tables: Boolean = key("Create missing tables.")
     sqlite_foreign_keys: Boolean = key("Enforce them on SQLite.")
     mode: Literal["sync", "async"] = key("Asserts that the engine is so.")
