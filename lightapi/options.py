@@ -7,6 +7,9 @@ import re
 import warnings
 from typing import Any
 
+from starlette.middleware import Middleware
+from starlette.routing import BaseRoute
+
 from lightapi.adapters.loop import gevent_patched
 from lightapi.config import Authentication, Pagination
 from lightapi.db.store import Store
@@ -22,6 +25,9 @@ def check_options(
     base_url: Any,
     default_pagination: Any,
     default_authentication: Any,
+    routes: Any,
+    asgi_middleware: Any,
+    lifespan: Any,
     **texts: Any,
 ) -> None:
     """Raise ConfigurationError for a constructor argument of the wrong kind or size; ``texts`` are shown to people."""
@@ -40,6 +46,18 @@ def check_options(
         raise ConfigurationError(
             f"default_authentication={default_authentication!r} given; allowed: Authentication(...) or None"
         )
+    _check_list("routes", routes, BaseRoute, "Starlette's Route, Mount and so on")
+    _check_list("asgi_middleware", asgi_middleware, Middleware, "starlette.middleware.Middleware(...)")
+    if lifespan is not None and not callable(lifespan):
+        raise ConfigurationError(f"lifespan={lifespan!r} given; allowed: an async context manager function of the app")
+
+
+def _check_list(name: str, given: Any, kind: type, allowed: str) -> None:
+    if not isinstance(given, (list, tuple)):
+        raise ConfigurationError(f"{name}={given!r} given; allowed: a list of {allowed}")
+    for each in given:
+        if not isinstance(each, kind):
+            raise ConfigurationError(f"{name}: {each!r} given; allowed: {allowed}")
 
 
 _BASE_URL = re.compile(r"|https?://[^\s?#\x00-\x20\x7f-\U0010ffff]+", re.ASCII)

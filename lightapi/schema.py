@@ -93,7 +93,9 @@ def _model(owner: str, name: str, fields: Fields, config: ConfigDict) -> type[Ba
             model: type[BaseModel] = create_model(name, __config__=config, **definitions)
             model.model_rebuild()
         except Exception as error:
-            raise ConfigurationError(f"{owner}{_guilty(fields, config)}: {error}") from error
+            # pydantic tells layer by layer where it was; the last line says what is wrong.
+            reason = str(error).strip().splitlines()[-1].strip()
+            raise ConfigurationError(f"{owner}{_guilty(fields, config)}: {reason}") from error
     return model
 
 

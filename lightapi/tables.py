@@ -153,12 +153,24 @@ _NOTHING = object()
 def _map(endpoint: Any, table: Table, mapper_registry: registry, dialect: Dialect) -> None:
     try:
         for name in endpoint._fields:
-            table.c[name].type.compile(dialect=dialect)
+            _check_type(f"{endpoint.__name__}.{name}", table.c[name].type, dialect)
         map_class(endpoint, table, mapper_registry, endpoint._shape.key, endpoint._attributes)
     except SQLAlchemyError as error:
         table.metadata.remove(table)
         raise ConfigurationError(f"{endpoint.__name__}: {error}") from error
+    except ConfigurationError:
+        table.metadata.remove(table)
+        raise
     endpoint.__table__ = table
+
+
+def _check_type(where: str, column_type: Any, dialect: Dialect) -> None:
+    try:
+        column_type.compile(dialect=dialect)
+    except Exception as error:
+        # What a type of the user's, or one that is only a base of others, raises here is up to its author.
+        name = type(column_type).__name__
+        raise ConfigurationError(f"{where}: sa_type={name} can't be a column on {dialect.name}: {error}") from error
 
 
 def check_table_name(endpoint: Any, name: str, dialect: Dialect) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -164,8 +165,9 @@ def test_unset_variables_are_told(file: Path) -> None:
         'database: { url: "${SECRET_URL}" }',
         'database: { url: "sqlite://" }\nmax_body_size: "${SECRET_TEXT}"',
         'database: { url: "sqlite://", password: hunter22 }',
+        'database: { url: "postgresql+nodriver://me:a\'hunter22@localhost/x" }',
     ],
-    ids=["url", "variable", "text", "key"],
+    ids=["url", "variable", "text", "key", "quote"],
 )
 def test_no_secret_is_shown(file: Path, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRET_URL", "postgresql+nodriver://me:hunter22@localhost/x")
@@ -252,3 +254,75 @@ def test_no_text_is_anything_but_loaded_or_refused(file: Path, text: str) -> Non
     file.write_text(text, newline="")
 
     assert_loaded_or_refused(file)
+
+
+PARTS = """
+from lightapi import RestEndpoint
+five = 5
+text = "x"
+def login(username, password): ...
+class Plain:
+    def has_permission(self, request):
+        return True
+"""
+AUTH = "endpoints: [{{ route: /x, fields: {{}}, meta: {{ authentication: {{ permission: '{}' }} }} }}]"
+FIELD = "endpoints: [{{ route: /x, fields: {{ {} }} }}]"
+NAMED = {
+    "routes": ("routes: parts:five", "routes", "allowed: a list of"),
+    "route": ("routes: parts:text", "routes", "allowed: a list of"),
+    "asgi": ("asgi_middleware: parts:five", "asgi_middleware", "allowed: a list of"),
+    "lifespan": ("lifespan: parts:five", "lifespan", "allowed: an async context manager"),
+    "and": (AUTH.format("parts:text & parts:text"), "endpoints[0].meta.authentication.permission", "no method"),
+    "not": (AUTH.format("~parts:login"), "endpoints[0].meta.authentication.permission", "no method"),
+    "long": (AUTH.format("~" * 5000 + "AllowAny"), "endpoints[0].meta.authentication.permission", "5001 words"),
+    "base": (
+        FIELD.format("a: { type: str, sa_type: TypeEngine }"),
+        "endpoints[0].fields.a.sa_type",
+        "can't be a column",
+    ),
+    "list": (
+        FIELD.format("a: { type: str, sa_type: 'String([1])' }"),
+        "endpoints[0].fields.a.sa_type",
+        "numbers, text",
+    ),
+    "pattern": (FIELD.format("a: { type: str, pattern: '(' }"), "endpoints[0].fields.a", "unclosed group"),
+    "bound": (FIELD.format("a: { type: int, gt: [1] }"), "endpoints[0].fields.a.gt", "allowed: a number"),
+    "private": (FIELD.format("_a: { type: str }"), "endpoints[0].fields._a", "begins with a letter"),
+    "special": (FIELD.format("__init__: { type: str }"), "endpoints[0].fields.__init__", "begins with a letter"),
+    "config": (FIELD.format("model_config: { type: str }"), "endpoints[0].fields.model_config", "use another name"),
+    "taken": (FIELD.format("list: { type: str }"), "endpoints[0].fields.list", "is an attribute of RestEndpoint"),
+    "operator": (
+        "endpoints: [{ route: /x, fields: { a: { type: str } }, meta: { filtering: { fields: { a: [exat] } } } }]",
+        "endpoints[0].meta.filtering.fields.a",
+        "did you mean 'exact'?",
+    ),
+    "verb": (
+        "endpoints: [{ route: /x, fields: {}, meta: { methods: { PSOT: } } }]",
+        "endpoints[0].meta.methods.PSOT",
+        "did you mean 'POST'?",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", NAMED)
+def test_what_does_not_fit_is_told_once_where_it_stands(file: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    (file.parent / "parts.py").write_text(PARTS)
+    monkeypatch.syspath_prepend(file.parent)
+    monkeypatch.delitem(sys.modules, "parts", raising=False)
+    monkeypatch.setenv("LIGHTAPI_DATABASE_URL", "sqlite://")
+    text, path, reason = NAMED[kind]
+
+    (first, *_) = lines = [line for line in told(file, text).splitlines() if line.startswith(str(file))]
+    assert len(lines) == 1
+    assert first.split(": ")[1] == path
+    assert reason in first
+
+
+def test_permissions_without_operators_of_their_own_combine(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (file.parent / "parts.py").write_text(PARTS)
+    monkeypatch.syspath_prepend(file.parent)
+    monkeypatch.delitem(sys.modules, "parts", raising=False)
+    file.write_text(AUTH.format("parts:Plain | ~parts:Plain & parts:Plain"))
+
+    (row, *_) = LightApi.from_config(file, database_url="sqlite://").describe()
+    assert row.permission == "(Plain | (~Plain & Plain))"

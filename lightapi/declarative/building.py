@@ -27,22 +27,30 @@ def class_name(route: str) -> str:
 
 def located(tree: Tree, path: Path, owner: str, message: str) -> tuple[Path, str]:
     """Return the key that a message of an endpoint is about, and the message without what the key says already."""
-    for prefix, below in (
-        (rf"{re.escape(owner)}\.Meta\.(\w+)(?:\[\W?\w+\W?\])?: ", "meta"),
-        (rf"{re.escape(owner)}\.(\w+): ", "fields"),
-    ):
-        found = re.match(prefix, message) if owner else None
-        if found:
-            inside = (*path, below, found[1]) if (*path, below, found[1]) in tree.values else (*path, found[1])
-            if inside in tree.values:
-                path, message = inside, message[found.end() :]
-            break
+    found = re.match(rf"{re.escape(owner)}\.(Meta\.)?(\w+(?:\.\w+)*)(?:\[\W?\w+\W?\])?: ", message) if owner else None
+    if found:
+        below: Path = ("meta",) if found[1] else ("fields",)
+        inside = next(
+            (each for each in ((*path, *below), path) if (*each, found[2].split(".")[0]) in tree.values), None
+        )
+        if inside is not None:
+            path, message = _deepest(tree, inside, found[2].split(".")), message[found.end() :]
     found = re.match(r"\w+\((\w+)[=\[].*?\)(?:: | )", message)
     if found and (*path, found[1]) in tree.values:
         path, message = (*path, found[1]), message[found.end() :]
+    found = re.match(r"(?:the )?(\w+)[= ]", message)
+    if found and (*path, found[1]) in tree.values:
+        path = (*path, found[1])
     for quoted in re.findall(r"'([^']*)'", message)[:1]:
         path = _leaf(tree, path, quoted) or path
     return path, message
+
+
+def _deepest(tree: Tree, path: Path, names: list[str]) -> Path:
+    """Return how far the names lead below a path."""
+    for name in names:
+        path = (*path, name) if (*path, name) in tree.values else path
+    return path
 
 
 def _leaf(tree: Tree, path: Path, text: str) -> Path | None:
@@ -106,6 +114,8 @@ class Builder:
         before = len(self.tree.problems)
         if "class" in given:
             return self._imported(given, path)
+        if "model_config" in given.get("fields", {}):
+            self.tree.add((*path, "fields", "model_config"), "names the configuration of a class; use another name")
         name = given.get("name") or class_name(given["route"])
         declared = {
             field: self.attempt((*path, "fields", field), declaration_of, options, self.folder)
@@ -174,7 +184,10 @@ class Builder:
             return _class(name, about, declared, meta)
         except ConfigurationError as error:
             for message in error.problems:
-                self.tree.add(*located(self.tree, path, name, message))
+                where, said = located(self.tree, path, name, message)
+                # A field whose name is taken is refused a second time, for what it would have replaced.
+                if where not in {each.path for each in self.tree.problems}:
+                    self.tree.add(where, said)
         return None
 
 

@@ -151,9 +151,18 @@ def _column_type(written: str, folder: Path) -> Any:
         if call is None:
             return kind
         arguments = [ast.literal_eval(each) for each in call.args]
-        return kind(*arguments, **{each.arg: ast.literal_eval(each.value) for each in call.keywords if each.arg})
+        named = {str(each.arg): ast.literal_eval(each.value) for each in call.keywords}
+        _check_arguments(written, [*arguments, *named.values()])
+        return kind(*arguments, **named)
+    except WrongKey:
+        raise
     except (ConfigurationError, TypeError, ValueError) as error:
         raise WrongKey("sa_type", str(error)) from error
+
+
+def _check_arguments(written: str, given: list[Any]) -> None:
+    if not all(isinstance(each, (str, int, float, type(None))) for each in given):
+        raise WrongKey("sa_type", f"{written!r} given; allowed: numbers, text, True, False and None as arguments")
 
 
 def _is_column_type(value: Any) -> bool:

@@ -13,7 +13,7 @@ from lightapi.auth import BasicAuthentication, JWTAuthentication
 from lightapi.exceptions import ConfigurationError, nearest
 from lightapi.filters import FieldFilter, OrderingFilter, SearchFilter
 from lightapi.middleware import CORSMiddleware
-from lightapi.permissions import AllowAny, IsAdminUser, IsAuthenticated
+from lightapi.permissions import All, AllowAny, Any_, IsAdminUser, IsAuthenticated, Not
 
 __all__ = ["BACKENDS", "FILTERS", "MIDDLEWARE", "PERMISSIONS", "named_object", "permission_of"]
 
@@ -62,6 +62,7 @@ def _imported(module: str, name: str, folder: Path) -> Any:
         raise ConfigurationError(f"{name!r}: importing {module!r} failed: {type(error).__name__}: {error}") from error
 
 
+_MOST_WORDS = 100
 _WORD = re.compile(r"\s*([&|~()]|[^\s&|~()]+)")
 
 
@@ -71,6 +72,8 @@ def permission_of(formula: str, folder: Path) -> Any:
     ``~`` binds tighter than ``&``, and ``&`` tighter than ``|``, as in Python. Raises ConfigurationError.
     """
     words = _WORD.findall(formula)
+    if len(words) > _MOST_WORDS:
+        raise ConfigurationError(f"a formula of {len(words)} words given; allowed: {_MOST_WORDS}")
     permission = _any(words, formula, folder)
     if words:
         raise _unreadable(formula, words[0])
@@ -81,7 +84,7 @@ def _any(words: list[str], formula: str, folder: Path) -> Any:
     permission = _all(words, formula, folder)
     while words and words[0] == "|":
         words.pop(0)
-        permission = permission | _all(words, formula, folder)
+        permission = Any_(permission, _all(words, formula, folder))
     return permission
 
 
@@ -89,7 +92,7 @@ def _all(words: list[str], formula: str, folder: Path) -> Any:
     permission = _one(words, formula, folder)
     while words and words[0] == "&":
         words.pop(0)
-        permission = permission & _one(words, formula, folder)
+        permission = All(permission, _one(words, formula, folder))
     return permission
 
 
@@ -98,7 +101,7 @@ def _one(words: list[str], formula: str, folder: Path) -> Any:
         raise _unreadable(formula, words[0] if words else "the end")
     word = words.pop(0)
     if word == "~":
-        return ~_one(words, formula, folder)
+        return Not(_one(words, formula, folder))
     if word != "(":
         return named_object(word, PERMISSIONS, folder)
     permission = _any(words, formula, folder)

@@ -38,7 +38,7 @@ def written_path(path: Path) -> str:
 _BREAKS = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 """What ends a line (YAML 1.1 section 4.1.4)."""
 _WIDEST = 160
-_IN_URL = re.compile(r"(?P<before>://[^/\s:@'\"]*:)[^\s'\"]*(?=@)")
+_IN_URL = re.compile(r"(?P<before>://[^/\s:@'\"]*:)\S*(?=@)")
 _UNDER_KEY = re.compile(
     r"(?P<before>\b\w*(?:password|secret|token|private_key)\w*['\"]?\s*[:=]\s*)(?!\s|[\[{'\"]?\$\{)[^\s,}\]]+",
     re.IGNORECASE,
