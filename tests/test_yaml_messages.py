@@ -326,3 +326,11 @@ def test_permissions_without_operators_of_their_own_combine(file: Path, monkeypa
 
     (row, *_) = LightApi.from_config(file, database_url="sqlite://").describe()
     assert row.permission == "(Plain | (~Plain & Plain))"
+
+
+def test_looking_for_a_table_makes_no_database(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file.write_text("database: { url: 'sqlite:///no.db' }\nendpoints: [{ route: /x, reflect: true, table: t }]\n")
+
+    assert main(["config", "check", str(file)]) == 2
+    assert "endpoints[0].table: XEndpoint: table 't' does not exist: there is no file" in capsys.readouterr().out
+    assert [each.name for each in file.parent.iterdir()] == [file.name]

@@ -24,6 +24,7 @@ from sqlalchemy.exc import DBAPIError, NoSuchTableError
 from sqlalchemy.types import NullType
 
 from lightapi.db.catalog import Catalog
+from lightapi.db.engine import missing_file
 from lightapi.db.legacy import AnyMoment
 from lightapi.db.mapping import KEPT, column_of, ddl_default, utcnow
 from lightapi.db.meaning import Meaning, contradict, meaning_of, stored_type
@@ -79,6 +80,12 @@ def reflected(
     def read(connection: Connection) -> Reflection:
         return reader.read(connection, inspect(connection), metadata, primary_key)
 
+    missing = missing_file(store.lanes.base.url)
+    if missing is not None:
+        # Connecting would make an empty one.
+        raise ConfigurationError(
+            f"{owner}: table {reader.full_name!r} does not exist: there is no file {str(missing)!r}"
+        )
     try:
         return read_database(store, read)
     except NoSuchTableError:
