@@ -59,7 +59,7 @@ def plan_of(
     authentication = overridden(default_authentication or Authentication(), options.authentication)
     filters = filters_of(endpoint.__name__, options.filtering, shape.specs, page_parameters(pagination), sqlite=sqlite)
     read = _answers(endpoint, shape, "read", options.serializer.shown_by_read)
-    written = _answers(endpoint, shape, "write", options.serializer.shown_by_write)
+    written = _answers(endpoint, shape, "write", options.serializer.shown_by_write, read)
     source = table_source(table, shape.key, names, read.names, sqlite=sqlite)
     return Plan(
         endpoint=endpoint,
@@ -119,8 +119,10 @@ def _lists(source: Source, filters: Filters, table: Table, dialect: Dialect) -> 
     return Lists(source, searched=filters.search, sqlite=dialect.name == "sqlite", estimate_of=estimate_of)
 
 
-def _answers(endpoint: Any, shape: Shape, use: str, shown: tuple[str, ...] | None) -> Answers:
-    """Return what a kind of verb answers, in the order of the columns."""
+def _answers(
+    endpoint: Any, shape: Shape, use: str, shown: tuple[str, ...] | None, same: Answers | None = None
+) -> Answers:
+    """Return what a kind of verb answers, in the order of the columns; ``same`` where it holds the same names."""
     for name in shown or ():
         if name not in shape.specs:
             raise ConfigurationError(
@@ -128,6 +130,8 @@ def _answers(endpoint: Any, shape: Shape, use: str, shown: tuple[str, ...] | Non
                 f"allowed: {', '.join(shape.specs)}{nearest(name, shape.specs)}"
             )
     names = tuple(name for name in shape.specs if shown is None or name in shown)
+    if same is not None and names == same.names:
+        return same
     config = getattr(endpoint, "model_config", ConfigDict())
     one, many = row_serializers({name: answer_annotation(shape.specs[name]) for name in names}, config)
     return Answers(names=names, one=one, many=many)
