@@ -164,14 +164,22 @@ def test_unset_variables_are_told(file: Path) -> None:
         'database: { url: "postgresql+nodriver://me:hunter22@localhost/x" }',
         'database: { url: "${SECRET_URL}" }',
         'database: { url: "sqlite://" }\nmax_body_size: "${SECRET_TEXT}"',
+        'base_url: "x${SECRET_TEXT}x"',
+        'max_body_size: "${SECRET_WORDS}"',
+        'defaults: { authentication: { permission: "AllowAny & ${SECRET_WORDS}" } }',
+        'database: { url: "foo://me:correct hunter22@localhost/x" }',
+        "password: correct hunter22",
+        "database: {url: postgresql://me:correct: hunter22@localhost/x}",
         'database: { url: "sqlite://", password: hunter22 }',
         'database: { url: "postgresql+nodriver://me:a\'hunter22@localhost/x" }',
     ],
-    ids=["url", "variable", "text", "key", "quote"],
+    ids=["url", "variable", "text", "inside", "words", "formula", "space", "unknown", "syntax", "key", "quote"],
 )
 def test_no_secret_is_shown(file: Path, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRET_URL", "postgresql+nodriver://me:hunter22@localhost/x")
     monkeypatch.setenv("SECRET_TEXT", "hunter22")
+    monkeypatch.setenv("SECRET_WORDS", "correct hunter22")
+    monkeypatch.setenv("LIGHTAPI_DATABASE_URL", "sqlite://")
 
     assert "hunter22" not in told(file, f"{line}\n")
 

@@ -38,9 +38,9 @@ def written_path(path: Path) -> str:
 _BREAKS = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 """What ends a line (YAML 1.1 section 4.1.4)."""
 _WIDEST = 160
-_IN_URL = re.compile(r"(?P<before>://[^/\s:@'\"]*:)\S*(?=@)")
+_IN_URL = re.compile(r"(?P<before>://[^/\s:@'\"]*:).*(?=@)")
 _UNDER_KEY = re.compile(
-    r"(?P<before>\b\w*(?:password|secret|token|private_key)\w*['\"]?\s*[:=]\s*)(?!\s|[\[{'\"]?\$\{)[^\s,}\]]+",
+    r"(?P<before>\b\w*(?:password|secret|token|private_key)\w*['\"]?\s*[:=]\s*)(?!\s|[\[{'\"]?\$\{).+",
     re.IGNORECASE,
 )
 
@@ -65,21 +65,34 @@ class Source:
         text = self.lines[line - 1] if line <= len(self.lines) else ""
         if not text.strip():
             return where
-        before, rest = _masked(text[: column - 1]), _masked(text)[len(_masked(text[: column - 1])) :]
-        start = max(0, len(before) - _WIDEST // 2)
-        cut = (before[start:] + rest)[:_WIDEST].expandtabs(1).rstrip()
-        return f"{where}\n  {cut}\n  {' ' * (len(before) - start)}^"
+        line_shown = _masked(text)
+        place = _place_in(line_shown, text, column - 1)
+        start = max(0, place - _WIDEST // 2)
+        cut = line_shown[start : start + _WIDEST].expandtabs(1).rstrip()
+        return f"{where}\n  {cut}\n  {' ' * (place - start)}^"
 
     def _hidden(self, message: str) -> str:
         for value, written in sorted(self.secrets.items(), key=lambda each: -len(each[0])):
             message = message.replace(repr(value), repr(written))
             if len(value) >= _TELLING and value.lower() not in ("true", "false", "null"):
-                message = re.sub(rf"(?<!\w){re.escape(value)}(?!\w)", lambda _, shown=written: shown, message)  # type: ignore[misc]
+                message = message.replace(value, written)
+                for word in value.split() if " " in value.strip() else ():
+                    message = message.replace(word, "***") if len(word) >= _TELLING else message
         return _without_passwords(message)
 
 
 _TELLING = 4
 """A shorter value of the environment may be part of any word."""
+
+
+def _place_in(shown: str, line: str, column: int) -> int:
+    """Return where a column of a line is once the line is masked; inside of what is hidden: where that begins."""
+    tail = line[column:]
+    if shown == line or shown.startswith(line[:column]):
+        return column
+    if tail and shown.endswith(tail):
+        return len(shown) - len(tail)
+    return next((at for at, (one, other) in enumerate(zip(shown, line, strict=False)) if one != other), len(shown))
 
 
 def _masked(line: str) -> str:
