@@ -354,7 +354,7 @@ def test_the_file_is_found_by_the_environment(loaded: Loaded, tmp_path: Path, mo
 
 
 def test_every_argument_of_the_constructor_can_be_given(loaded: Loaded, tmp_path: Path) -> None:
-    (tmp_path / "parts.py").write_text(
+    (tmp_path / "pieces.py").write_text(
         "from starlette.responses import PlainTextResponse\nfrom starlette.routing import Route\n"
         "from contextlib import asynccontextmanager\nfrom lightapi import Middleware\n"
         "pages = [Route('/hello', lambda request: PlainTextResponse('hello'))]\nmore = []\n"
@@ -377,10 +377,10 @@ mode: sync
 cors_origins: ["*"]
 cors_allow_credentials: false
 rate_limiter: { requests_per_minute: 3 }
-routes: parts:pages
-asgi_middleware: parts:more
-lifespan: parts:life
-middleware: [parts.Stamp]
+routes: pieces:pages
+asgi_middleware: pieces:more
+lifespan: pieces:life
+middleware: [pieces.Stamp]
 auth: { auth_path: /login }
 endpoints: [{ route: /items, fields: { name: { type: str } } }]
 """)
