@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
     from sqlalchemy.ext.asyncio import AsyncEngine
 
+    from lightapi.app import LightApi
+
 __all__ = ["adopted"]
 
 logger = logging.getLogger("lightapi")
@@ -47,7 +49,7 @@ _BOOKKEEPING = (
 )
 """Tables and views of other programs' bookkeeping: Alembic's, PostGIS's, SpatiaLite's."""
 
-App = TypeVar("App")
+App = TypeVar("App", bound="LightApi")
 
 
 class Wish(NamedTuple):
@@ -87,24 +89,24 @@ def adopted(
         _listed("schema", schema) or (None,), _listed("include", include) or ("*",), _listed("exclude", exclude)
     )
     pages = arguments.get("default_pagination", PAGES)
-    app: Any = make(**_source(url_or_engine, read_only=read_only), **{"create_tables": False, **arguments})
+    app = make(**_source(url_or_engine, read_only=read_only), **{"create_tables": False, **arguments})
     try:
         _register(app, wish, pages, read_only=read_only, authentication=authentication)
     except ConfigurationError:
         if not app._store.is_async:
             app._store.dispose_sync()
         raise
-    return app  # type: ignore[no-any-return]
+    return app
 
 
 def _register(
-    app: Any, wish: Wish, pages: Pagination | None, *, read_only: bool, authentication: Authentication | None
+    app: LightApi, wish: Wish, pages: Pagination | None, *, read_only: bool, authentication: Authentication | None
 ) -> None:
     """Register an endpoint for each table that is wanted."""
     found = _read(app._store, app.metadata, wish)
     routes, classes = Names(), Names()
     several = len(wish.schemas) > 1
-    for page in ("/healthz", "/readyz", app._openapi_url, app._docs_url):
+    for page in ("/healthz", "/readyz", app._options.openapi_url, app._options.docs_url):
         routes.free(page or "")  # a table of that name is beside it, not in its place
     meta: dict[str, Any] = {"reflect": True, "pagination": pages}
     if authentication is not None:

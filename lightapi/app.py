@@ -1,41 +1,31 @@
-"""``LightApi``: the one object every server loads. It wires the parts and holds no logic."""
+"""``LightApi``: the one object that a program makes. It wires the parts and holds no logic."""
 
 from __future__ import annotations
 
-import asyncio
-import inspect
-import logging
 import os
-import sys
-import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Engine, MetaData
 from sqlalchemy.orm import registry
-from starlette.applications import Starlette
 from starlette.middleware import Middleware as StarletteMiddleware
 from starlette.routing import BaseRoute
-from starlette.types import Receive, Scope, Send
 from typing_extensions import Self
 
-from lightapi.adapters.asgi import Lifespan, build_starlette
-from lightapi.adapters.bridge import Bridge, refuse
-from lightapi.adapters.environ import Environ, StartResponse
-from lightapi.adapters.wsgi import WSGIApp
+from lightapi.adapters.asgi import Lifespan
 from lightapi.adoption import adopted
 from lightapi.audit import Verb
 from lightapi.auth import Validator
-from lightapi.building import Options, build_service, checked_auth, checked_page
+from lightapi.building import build_service
 from lightapi.config import Authentication, Pagination, explained
 from lightapi.db.mapping import NAMING
 from lightapi.db.store import open_store
 from lightapi.declarative.load import load
-from lightapi.exceptions import ApiError, ConfigurationError
-from lightapi.http.message import error_response
+from lightapi.exceptions import ConfigurationError
+from lightapi.hosting import Hosted
 from lightapi.http.routing import checked_path
 from lightapi.middleware import cors_of, instances
-from lightapi.options import check_options, creates_tables, refuse_gevent, warn_async_under_wsgi
+from lightapi.options import Options, checked_auth, checked_page, refuse_gevent
 from lightapi.plan import Plan
 from lightapi.problems import Problems, told
 from lightapi.registration import plan_of
@@ -47,11 +37,9 @@ if TYPE_CHECKING:
 
 __all__ = ["LightApi"]
 
-logger = logging.getLogger("lightapi")
-
 
 @explained
-class LightApi:
+class LightApi(Hosted):
     """An API over one database.
 
     The object is an ASGI and a WSGI application at once: ``uvicorn main:app``,
@@ -111,53 +99,39 @@ class LightApi:
         sqlite_foreign_keys: bool = True,
         mode: str | None = None,
     ) -> None:
-        check_options(
-            max_body_size=max_body_size,
-            database_timeout=database_timeout,
-            base_url=base_url,
-            default_pagination=default_pagination,
-            default_authentication=default_authentication,
+        listed = instances(middlewares or ())
+        options = Options(
+            middlewares=listed,
+            cors=cors_of(cors_origins, listed, credentials=cors_allow_credentials),
+            auth_path=checked_auth(auth_path, login_validator, rate_limiter),
+            login_validator=login_validator,
+            rate_limiter=rate_limiter,
             routes=routes,
             asgi_middleware=asgi_middleware,
             lifespan=lifespan,
+            base_url=base_url,
+            default_pagination=default_pagination,
+            default_authentication=default_authentication,
             title=title,
             version=version,
             description=description,
+            openapi_url=checked_page("openapi_url", openapi_url),
+            docs_url=checked_page("docs_url", docs_url),
+            max_body_size=max_body_size,
+            database_timeout=database_timeout,
+            create_tables=create_tables,
         )
-        self._store = open_store(
+        store = open_store(
             engine=engine,
             database_url=database_url,
             timeout=database_timeout,
             sqlite_foreign_keys=sqlite_foreign_keys,
             mode=mode,
         )
-        refuse_gevent(self._store)
-        self._middlewares = instances(middlewares or ())
-        self._cors = cors_of(cors_origins, self._middlewares, credentials=cors_allow_credentials)
-        self._auth_path = checked_auth(auth_path, login_validator, rate_limiter)
-        self._login_validator = login_validator
-        self._rate_limiter = rate_limiter
-        self._routes = tuple(routes)
-        self._asgi_middleware = tuple(asgi_middleware)
-        self._lifespan = lifespan
-        self._base_url = base_url.rstrip("/")
-        self._default_pagination = default_pagination
-        self._default_authentication = default_authentication
-        self.title = title
-        self.version = version
-        self.description = description
-        self._openapi_url = checked_page("openapi_url", openapi_url)
-        self._docs_url = checked_page("docs_url", docs_url)
-        self._max_body_size = max_body_size
-        self._create_tables = create_tables
+        refuse_gevent(store)
+        super().__init__(options, store)
         self._registry = registry(metadata=MetaData(naming_convention=NAMING))
         self._plans: dict[str, Plan] = {}
-        self._lock = threading.RLock()
-        self._service: Service | None = None
-        self._started = False
-        self._starlette: Starlette | None = None
-        self._wsgi: dict[bool, WSGIApp] = {}
-        self._bridge: Bridge | None = None
 
     @classmethod
     @told
@@ -210,11 +184,6 @@ class LightApi:
         """The SQLAlchemy MetaData of all registered tables."""
         return self._registry.metadata
 
-    @property
-    def engine(self) -> Any:
-        """The engine in use, sync or async."""
-        return self._store.engine
-
     @told
     def register(self, mapping: Mapping[str, type]) -> None:
         """Register ``{"/path": EndpointClass, ...}``; may be called several times before serving.
@@ -239,97 +208,13 @@ class LightApi:
                     checked,
                     mapper_registry=self._registry,
                     store=self._store,
-                    base_url=self._base_url,
-                    default_pagination=self._default_pagination,
-                    default_authentication=self._default_authentication,
+                    options=self._options,
                 )
         if problems:
             for table in set(self.metadata.tables.values()) - tables:
                 self.metadata.remove(table)
         problems.raise_all()
         self._plans.update(plans)
-
-    @told
-    def build_app(self) -> Starlette:
-        """Create the tables (on an async engine: when serving starts) and return the ASGI app."""
-        with self._lock:
-            if self._starlette is None:
-                self._starlette = build_starlette(
-                    self._built(),
-                    routes=self._routes,
-                    middleware=self._asgi_middleware,
-                    lifespan=self._lifespan,
-                    cors=self._cors,
-                )
-            return self._starlette
-
-    @told
-    def build_wsgi_app(self, direct: bool = True) -> WSGIApp:  # noqa: FBT001, FBT002
-        """Create the tables and return the WSGI app.
-
-        Routes that never wait are answered in the server's thread, all others through a2wsgi;
-        ``direct=False`` sends everything through a2wsgi.
-        """
-        with self._lock:
-            if direct not in self._wsgi:
-                if self._store.is_async:
-                    warn_async_under_wsgi()
-                asgi = self.build_app()
-                if self._bridge is None:
-                    self._bridge = Bridge(asgi, max_body_size=self._max_body_size)
-                self._wsgi[direct] = WSGIApp(
-                    self._built(),
-                    routes=self._routes,
-                    direct=direct and not self._asgi_middleware,
-                    has_lifespan=self._lifespan is not None,
-                    bridge=self._bridge,
-                    cors=self._cors,
-                )
-            return self._wsgi[direct]
-
-    @property
-    def asgi(self) -> Starlette:
-        """The ASGI application."""
-        return self._starlette or self.build_app()
-
-    @property
-    def wsgi(self) -> WSGIApp:
-        """The WSGI application."""
-        return self._wsgi.get(True) or self.build_wsgi_app()
-
-    def __call__(self, *arguments: Any) -> Any:
-        """Serve one request: ``(scope, receive, send)`` or ``(environ, start_response)``."""
-        if len(arguments) == _ASGI_ARGUMENTS:
-            if self._starlette is None:
-                return self._first_asgi(*arguments)
-            return self._starlette(*arguments)
-        if len(arguments) == _WSGI_ARGUMENTS:
-            return self._first_wsgi(*arguments) if True not in self._wsgi else self._wsgi[True](*arguments)
-        # uvicorn tries every application as a factory first, and goes on when that is a TypeError.
-        raise TypeError("a LightApi is called with (scope, receive, send) or (environ, start_response)")
-
-    async def _first_asgi(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Build the app; a server whose lifespan call finds a wrong declaration is told not to start."""
-        try:
-            app = self.asgi
-        except ConfigurationError as error:
-            if scope["type"] == "lifespan":  # the server logs it
-                await receive()
-                await send({"type": "lifespan.startup.failed", "message": f"ConfigurationError: {error}"})
-            else:
-                logger.critical("ConfigurationError: %s", error)
-                await error_response(ApiError())(scope, receive, send)
-            return
-        await app(scope, receive, send)
-
-    def _first_wsgi(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        """Build the app; WSGI can't refuse to start, so a wrong declaration is a logged 500."""
-        try:
-            app = self.wsgi
-        except ConfigurationError as error:
-            logger.critical("ConfigurationError: %s", error)
-            return refuse(ApiError(), environ, start_response)
-        return app(environ, start_response)
 
     @told
     def describe(self) -> list[Verb]:
@@ -366,42 +251,6 @@ class LightApi:
         self._built().check_cache()
         serve(self, host=host, port=port, debug=debug, reload=reload, options=options)
 
-    def _built(self, *, started: bool = True) -> Service:
-        """Return what serves; ``started`` on a sync engine: with its tables."""
-        with self._lock:
-            if self._service is None:
-                refuse_gevent(self._store)
-            service = self._service or self._build_service()
-            if started and not self._started:
-                if not self._store.is_async:
-                    service.start_now()
-                self._started = True
-            self._service = service
-            return service
-
     def _build_service(self) -> Service:
         self._registry.configure()
-        options = Options(
-            middlewares=self._middlewares,
-            auth_path=self._auth_path,
-            login_validator=self._login_validator,
-            rate_limiter=self._rate_limiter,
-            create_tables=creates_tables(self._create_tables),
-            title=self.title,
-            version=self.version,
-            description=self.description,
-            openapi_url=self._openapi_url,
-            docs_url=self._docs_url,
-            base_url=self._base_url,
-            max_body_size=self._max_body_size,
-        )
-        return build_service(self._plans, self._store, self.metadata, options)
-
-
-_ASGI_ARGUMENTS = 3
-_WSGI_ARGUMENTS = 2
-
-if sys.version_info >= (3, 12):
-    inspect.markcoroutinefunction(LightApi.__call__)
-else:
-    LightApi.__call__._is_coroutine = asyncio.coroutines._is_coroutine  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportFunctionMemberAccess]
+        return build_service(self._plans, self._store, self.metadata, self._options)

@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
 
 from sqlalchemy import MetaData
 
 from lightapi.access import VerbAccess
 from lightapi.audit import point_out_public, point_out_scope
-from lightapi.auth import BaseAuthentication, BasicAuthentication, JWTAuthentication, Validator, check_validator
+from lightapi.auth import BaseAuthentication, BasicAuthentication, JWTAuthentication
 from lightapi.db.entities import has_listeners
 from lightapi.db.store import Store
 from lightapi.exceptions import ConfigurationError
 from lightapi.handlers import invoker, routes_of
 from lightapi.http.pipeline import Pipeline
-from lightapi.http.routing import Routes, checked_path
+from lightapi.http.routing import Routes
 from lightapi.limits import limiter_of
 from lightapi.login import login_route
-from lightapi.middleware import Middleware, step_of
+from lightapi.middleware import step_of
 from lightapi.openapi.document import About, document_of
 from lightapi.openapi.served import Document, document_route
+from lightapi.options import Options
 from lightapi.pages.routes import docs_routes
 from lightapi.plan import Plan, Route
 from lightapi.problems import Problems
@@ -32,68 +31,23 @@ from lightapi.registration import listening
 from lightapi.service import Service, health_routes
 from lightapi.shelves import Shelves
 
-__all__ = ["Options", "build_service", "checked_auth"]
+__all__ = ["build_service"]
 
 logger = logging.getLogger("lightapi")
 
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """What the app was told, apart from its endpoints."""
-
-    middlewares: Sequence[Middleware]
-    auth_path: str
-    login_validator: Validator | None
-    rate_limiter: Any
-    create_tables: bool
-    max_body_size: int
-    title: str
-    version: str
-    description: str
-    openapi_url: str | None
-    docs_url: str | None
-    base_url: str
-
-
-def checked_auth(auth_path: Any, login_validator: Any, rate_limiter: Any) -> str:
-    """Return where the login routes are; raise ConfigurationError for wrong arguments of theirs."""
-    if not isinstance(auth_path, str):
-        raise ConfigurationError(f"auth_path={auth_path!r} given; allowed: a path, as in '/auth'")
-    check_validator("login_validator", login_validator)
-    limiter_of(rate_limiter, None)
-    return checked_path(auth_path)
-
-
-def checked_page(option: str, path: Any) -> str | None:
-    """Return where one of our pages is, None for nowhere; raise ConfigurationError for no path."""
-    if path is None:
-        return None
-    if not (isinstance(path, str) and path.strip("/")):
-        raise ConfigurationError(f"{option}={path!r} given; allowed: a path, as in '/docs', or None for none")
-    return checked_path(path)
+Built = dict[str, tuple[Plan, Route, Route]]
+"""The plan of each path, and what answers there and below it."""
 
 
 def build_service(plans: Mapping[str, Plan], store: Store, metadata: MetaData, options: Options) -> Service:
     """Compile the endpoints; raise ConfigurationError for what can't be served."""
-    invoke = invoker(store)
     ready = {
         path: listening(plan, store.dialect, listened=has_listeners(plan.endpoint)) for path, plan in plans.items()
     }
     shelves = Shelves(ready.values(), metadata=metadata, engine=store.lanes.base, patience=store.timeout)
-    functions = [middleware.process for middleware in options.middlewares]
-    routes = Routes()
-    built: dict[str, tuple[Plan, Route, Route]] = {}
-    problems = Problems()
-    for path, plan in ready.items():
-        with problems.collected():
-            collection, item = routes_of(plan, store, functions, options.login_validator, shelves.around(plan))
-            routes.add(path, collection, item, deep=plan.deep)
-            built[path] = (plan, collection, item)
-    problems.raise_all()
+    routes, built = _endpoints(ready, store, shelves, options)
     backends = _login_backends(built)
-    link = shelves.link
-    if link is None and backends and os.environ.get("LIGHTAPI_REDIS_URL") and options.rate_limiter is not False:
-        link = RedisLink(redis_url())
+    link = shelves.link or _link_of_limits(backends, options)
     login = _login_routes(backends, store, link, options)
     about = About(
         title=options.title,
@@ -102,16 +56,12 @@ def build_service(plans: Mapping[str, Plan], store: Store, metadata: MetaData, o
         login_paths=tuple(login),
         login_backends=tuple(backends),
     )
-    document = Document(lambda: document_of(built, about), options.base_url)
+    document = Document(lambda: document_of(built, about), options.site)
     pages, files = _pages(document, options, routes)
-    own = _together(health_routes(store, shelves.link), login, pages)
-    for path, route in _together(own, files).items():
-        if not route.internal or path not in routes:
-            routes.add(path, route)
-        else:
-            del own[path]
+    own = _add_own(routes, _together(health_routes(store, shelves.link), login, pages), files)
     point_out_public(built)
     point_out_scope(built)
+    invoke = invoker(store)
     return Service(
         routes=routes,
         pipeline=Pipeline([step_of(middleware, invoke) for middleware in options.middlewares], store.translate),
@@ -122,9 +72,32 @@ def build_service(plans: Mapping[str, Plan], store: Store, metadata: MetaData, o
         link=link,
         document=document,
         caches=shelves.link is not None,
-        create_tables=options.create_tables,
+        create_tables=options.creates_tables(),
         max_body_size=options.max_body_size,
     )
+
+
+def _endpoints(ready: Mapping[str, Plan], store: Store, shelves: Shelves, options: Options) -> tuple[Routes, Built]:
+    """Return the routes of all endpoints; raise ConfigurationError for every one that can't be served."""
+    functions = [middleware.process for middleware in options.middlewares]
+    routes, built, problems = Routes(), {}, Problems()
+    for path, plan in ready.items():
+        with problems.collected():
+            collection, item = routes_of(plan, store, functions, options.login_validator, shelves.around(plan))
+            routes.add(path, collection, item, deep=plan.deep)
+            built[path] = (plan, collection, item)
+    problems.raise_all()
+    return routes, built
+
+
+def _add_own(routes: Routes, own: dict[str, Route], files: dict[str, Route]) -> dict[str, Route]:
+    """Add our own routes, but for pages whose path an endpoint has; return those that are served, without files."""
+    served: dict[str, Route] = {}
+    for path, route in _together(own, files).items():
+        if not route.internal or path not in routes:
+            routes.add(path, route)
+            served[path] = route
+    return {path: route for path, route in served.items() if path in own}
 
 
 def _pages(document: Document, options: Options, taken: Routes) -> tuple[dict[str, Route], dict[str, Route]]:
@@ -137,7 +110,7 @@ def _pages(document: Document, options: Options, taken: Routes) -> tuple[dict[st
     pages = {options.openapi_url: document_route(document)}
     if options.docs_url is None:
         return pages, {}
-    files = docs_routes(document, options.docs_url, options.openapi_url, options.base_url)
+    files = docs_routes(document, options.docs_url, options.openapi_url, options.site)
     if any(path in taken for path in files):
         return pages, {}
     return _together(pages, {options.docs_url: files.pop(options.docs_url)}), files
@@ -155,6 +128,12 @@ def _together(*parts: dict[str, Route]) -> dict[str, Route]:
     return found
 
 
+def _link_of_limits(backends: list[BaseAuthentication], options: Options) -> RedisLink | None:
+    """Return the link that failed logins are counted over, where Redis is named and somebody can log in."""
+    wanted = backends and options.rate_limiter is not False and os.environ.get("LIGHTAPI_REDIS_URL")
+    return RedisLink(redis_url()) if wanted else None
+
+
 def _login_routes(
     backends: list[BaseAuthentication], store: Store, link: RedisLink | None, options: Options
 ) -> dict[str, Route]:
@@ -169,7 +148,7 @@ def _login_routes(
     return {f"{options.auth_path}/{name}": route for name in ("login", "token")}
 
 
-def _login_backends(built: Mapping[str, tuple[Plan, Route, Route]]) -> list[BaseAuthentication]:
+def _login_backends(built: Built) -> list[BaseAuthentication]:
     """Return the backends, ready to serve, that users may log in for."""
     found: dict[int, BaseAuthentication] = {}
     for _, *pair in built.values():

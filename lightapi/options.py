@@ -1,55 +1,91 @@
-"""The constructor's arguments that are checked alone, and what the process around the app allows."""
+"""The constructor's arguments, each checked alone, and what the process around the app allows."""
 
 from __future__ import annotations
 
 import os
 import re
 import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import inf
 from typing import Any
 
-from starlette.middleware import Middleware
+from starlette.middleware import Middleware as StarletteMiddleware
 from starlette.routing import BaseRoute
 
+from lightapi.adapters.asgi import Lifespan
 from lightapi.adapters.loop import gevent_patched
+from lightapi.auth import Validator, check_validator
 from lightapi.config import Authentication, Pagination
 from lightapi.db.store import Store
 from lightapi.exceptions import ConfigurationError
+from lightapi.http.cors import Cors
+from lightapi.http.routing import checked_path
+from lightapi.limits import limiter_of
+from lightapi.middleware import Middleware
 
-__all__ = ["check_options", "creates_tables", "refuse_gevent", "warn_async_under_wsgi"]
+__all__ = ["Options", "checked_auth", "checked_page", "refuse_gevent", "warn_async_under_wsgi"]
 
 
-def check_options(
-    *,
-    max_body_size: Any,
-    database_timeout: Any,
-    base_url: Any,
-    default_pagination: Any,
-    default_authentication: Any,
-    routes: Any,
-    asgi_middleware: Any,
-    lifespan: Any,
-    **texts: Any,
-) -> None:
-    """Raise ConfigurationError for a constructor argument of the wrong kind or size; ``texts`` are shown to people."""
-    for name, text in texts.items():
-        if not isinstance(text, str) or text != text.encode("utf-8", "replace").decode():
-            raise ConfigurationError(f"{name}={text!r} given; allowed: text")
-    if isinstance(max_body_size, bool) or not isinstance(max_body_size, int) or max_body_size < 1:
-        raise ConfigurationError(f"max_body_size={max_body_size!r} given; allowed: a number of bytes, 1 or more")
-    if isinstance(database_timeout, bool) or not isinstance(database_timeout, (int, float)) or database_timeout <= 0:
-        raise ConfigurationError(f"database_timeout={database_timeout!r} given; allowed: seconds, more than 0")
-    if not isinstance(base_url, str) or not _BASE_URL.fullmatch(base_url):
-        raise ConfigurationError(f"base_url={base_url!r} given; allowed: a URL such as 'https://api.example.com'")
-    if not isinstance(default_pagination, Pagination | None):
-        raise ConfigurationError(f"default_pagination={default_pagination!r} given; allowed: Pagination(...) or None")
-    if not isinstance(default_authentication, Authentication | None):
-        raise ConfigurationError(
-            f"default_authentication={default_authentication!r} given; allowed: Authentication(...) or None"
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What an app was told apart from its engine and its endpoints; a value of the wrong kind or size is refused."""
+
+    middlewares: Sequence[Middleware]
+    cors: Cors | None
+    auth_path: str
+    login_validator: Validator | None
+    rate_limiter: Any
+    routes: Sequence[BaseRoute]
+    asgi_middleware: Sequence[StarletteMiddleware]
+    lifespan: Lifespan | None
+    base_url: str
+    default_pagination: Pagination | None
+    default_authentication: Authentication | None
+    title: str
+    version: str
+    description: str
+    openapi_url: str | None
+    docs_url: str | None
+    max_body_size: int
+    database_timeout: float
+    create_tables: bool | None
+
+    def __post_init__(self) -> None:
+        """Raise ConfigurationError for a value that can't be used."""
+        for name in ("title", "version", "description"):
+            text = getattr(self, name)
+            self._check(name, "text", isinstance(text, str) and text == text.encode("utf-8", "replace").decode())
+        size, seconds = self.max_body_size, self.database_timeout
+        url: Any = self.base_url
+        self._check("max_body_size", "a number of bytes, 1 or more", type(size) is int and size > 0)
+        self._check("database_timeout", "seconds, more than 0", type(seconds) in (int, float) and 0 < seconds < inf)
+        self._check("create_tables", "True, False or None", self.create_tables in (True, False, None))
+        absolute = isinstance(url, str) and _BASE_URL.fullmatch(url) is not None
+        self._check("base_url", "a URL such as 'https://api.example.com'", absolute)
+        for name, kind in (("default_pagination", Pagination), ("default_authentication", Authentication)):
+            self._check(name, f"{kind.__name__}(...) or None", isinstance(getattr(self, name), kind | None))
+        _check_list("routes", self.routes, BaseRoute, "Starlette's Route, Mount and so on")
+        _check_list(
+            "asgi_middleware", self.asgi_middleware, StarletteMiddleware, "starlette.middleware.Middleware(...)"
         )
-    _check_list("routes", routes, BaseRoute, "Starlette's Route, Mount and so on")
-    _check_list("asgi_middleware", asgi_middleware, Middleware, "starlette.middleware.Middleware(...)")
-    if lifespan is not None and not callable(lifespan):
-        raise ConfigurationError(f"lifespan={lifespan!r} given; allowed: an async context manager function of the app")
+        function = self.lifespan is None or callable(self.lifespan)
+        self._check("lifespan", "an async context manager function of the app", function)
+
+    def _check(self, name: str, allowed: str, right: bool) -> None:  # noqa: FBT001  the outcome, not a switch
+        if not right:
+            raise ConfigurationError(f"{name}={getattr(self, name)!r} given; allowed: {allowed}")
+
+    @property
+    def site(self) -> str:
+        """What is put before paths in links: ``base_url`` without the slash at its end."""
+        return self.base_url.rstrip("/")
+
+    def creates_tables(self) -> bool:
+        """Return whether missing tables are made: what is given, else what LIGHTAPI_CREATE_TABLES says."""
+        if self.create_tables is not None:
+            return self.create_tables
+        return os.environ.get("LIGHTAPI_CREATE_TABLES", "true").lower() not in ("0", "false", "no")
 
 
 def _check_list(name: str, given: Any, kind: type, allowed: str) -> None:
@@ -82,8 +118,19 @@ def warn_async_under_wsgi() -> None:
     )
 
 
-def creates_tables(given: bool | None) -> bool:  # noqa: FBT001  as it was given
-    """Return whether missing tables are made: what is given, else what LIGHTAPI_CREATE_TABLES says."""
-    if given is not None:
-        return given
-    return os.environ.get("LIGHTAPI_CREATE_TABLES", "true").lower() not in ("0", "false", "no")
+def checked_auth(auth_path: Any, login_validator: Any, rate_limiter: Any) -> str:
+    """Return where the login routes are; raise ConfigurationError for wrong arguments of theirs."""
+    if not isinstance(auth_path, str):
+        raise ConfigurationError(f"auth_path={auth_path!r} given; allowed: a path, as in '/auth'")
+    check_validator("login_validator", login_validator)
+    limiter_of(rate_limiter, None)
+    return checked_path(auth_path)
+
+
+def checked_page(option: str, path: Any) -> str | None:
+    """Return where one of our pages is, None for nowhere; raise ConfigurationError for no path."""
+    if path is None:
+        return None
+    if not (isinstance(path, str) and path.strip("/")):
+        raise ConfigurationError(f"{option}={path!r} given; allowed: a path, as in '/docs', or None for none")
+    return checked_path(path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from abc import ABCMeta
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any
 
 from starlette.requests import Request
@@ -120,13 +120,18 @@ class Combined(BasePermission):
     """A permission made of others."""
 
     symbol = ""
+    settles = False
+    """The answer of one part that decides for all."""
 
     def __init__(self, *parts: Any) -> None:
         self.parts = tuple(_made(part) for part in parts)
 
-    def decide(self, ask: Ask) -> Coroutine[Any, Any, bool]:
+    async def decide(self, ask: Ask) -> bool:
         """Return the decision; parts that can't change it any more are not asked."""
-        raise NotImplementedError
+        for part in self.parts:
+            if await ask(part) is self.settles:
+                return self.settles
+        return not self.settles
 
     def has_permission(self, request: Request) -> Any:
         """Return the decision, an awaitable of it where a part waits; each part is asked where it stands."""
@@ -148,25 +153,12 @@ class All(Combined):
 
     symbol = "&"
 
-    async def decide(self, ask: Ask) -> bool:
-        """Return True when every part does."""
-        for part in self.parts:
-            if not await ask(part):
-                return False
-        return True
-
 
 class Any_(Combined):  # noqa: N801  Any is a type
     """``A | B``."""
 
     symbol = "|"
-
-    async def decide(self, ask: Ask) -> bool:
-        """Return True when one part does."""
-        for part in self.parts:
-            if await ask(part):
-                return True
-        return False
+    settles = True
 
 
 class Not(Combined):

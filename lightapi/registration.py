@@ -14,7 +14,7 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import registry
 
 from lightapi.actions import PATH_CHARACTERS
-from lightapi.config import Authentication, Pagination, overridden
+from lightapi.config import Authentication, overridden
 from lightapi.db.crud import Statements
 from lightapi.db.listing import Lists
 from lightapi.db.mapping import is_provable
@@ -27,6 +27,7 @@ from lightapi.exceptions import ConfigurationError, nearest
 from lightapi.filters import Filters, filters_of
 from lightapi.http.drive import is_async
 from lightapi.keys import key_formatter, key_parser
+from lightapi.options import Options
 from lightapi.pagination import page_parameters
 from lightapi.plan import Answers, Plan
 from lightapi.schema import answer_annotation, row_serializers, validator_of
@@ -41,9 +42,7 @@ def plan_of(
     *,
     mapper_registry: registry,
     store: Store,
-    base_url: str,
-    default_pagination: Pagination | None,
-    default_authentication: Authentication | None,
+    options: Options,
 ) -> Plan:
     """Map ``endpoint`` if nobody has, and return its plan in this app.
 
@@ -52,20 +51,20 @@ def plan_of(
     dialect = store.dialect
     check_endpoint(endpoint, path, dialect)
     table, shape, schemas = mapped(endpoint, mapper_registry, store)
-    options = endpoint._options
+    meta = endpoint._options
     sqlite = dialect.name == "sqlite"
     names = tuple(shape.specs)
-    pagination = options.pagination if "pagination" in endpoint._meta else default_pagination
-    authentication = overridden(default_authentication or Authentication(), options.authentication)
-    filters = filters_of(endpoint.__name__, options.filtering, shape.specs, page_parameters(pagination), sqlite=sqlite)
-    read = _answers(endpoint, shape, "read", options.serializer.shown_by_read)
-    written = _answers(endpoint, shape, "write", options.serializer.shown_by_write, read)
+    pagination = meta.pagination if "pagination" in endpoint._meta else options.default_pagination
+    authentication = overridden(options.default_authentication or Authentication(), meta.authentication)
+    filters = filters_of(endpoint.__name__, meta.filtering, shape.specs, page_parameters(pagination), sqlite=sqlite)
+    read = _answers(endpoint, shape, "read", meta.serializer.shown_by_read)
+    written = _answers(endpoint, shape, "write", meta.serializer.shown_by_write, read)
     source = table_source(table, shape.key, names, read.names, sqlite=sqlite)
     return Plan(
         endpoint=endpoint,
         path=path,
         quoted_path=quote(path, safe=PATH_CHARACTERS),
-        base_url=base_url,
+        base_url=options.site,
         table=table,
         key=shape.key,
         parse_key=key_parser([shape.specs[name] for name in shape.key], sqlite=sqlite),
@@ -91,10 +90,10 @@ def plan_of(
         cursor_scope="\0".join((path, table.key, *names)),
         provable=is_provable({name: shape.specs[name] for name in shape.posted}),
         listened=False,
-        scoped=options.queryset_scope == "all",
+        scoped=meta.queryset_scope == "all",
         has_queryset=endpoint.queryset is not RestEndpoint.queryset,
         has_async_queryset=is_async(endpoint.queryset),
-        authentication=options.authentications(authentication),
+        authentication=meta.authentications(authentication),
     )
 
 

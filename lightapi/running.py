@@ -8,17 +8,20 @@ import sys
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from lightapi.db.engine import is_memory
 from lightapi.exceptions import ConfigurationError
 
+if TYPE_CHECKING:
+    from lightapi.app import LightApi
+
 __all__ = ["address", "end_quietly", "log_level", "serve", "summary"]
 
 
 def serve(
-    app: Any,
+    app: LightApi,
     *,
     host: str | None,
     port: int | None,
@@ -80,7 +83,7 @@ _EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104  compared, not listened on
 
 
 def summary(
-    app: Any, host: str, port: int, *, where: str | None = None, debug: bool = False, reload: bool = False
+    app: LightApi, host: str, port: int, *, where: str | None = None, debug: bool = False, reload: bool = False
 ) -> str:
     """Return what a start says: where the app listens, where its pages are, and what it serves from where.
 
@@ -91,7 +94,7 @@ def summary(
     pages = {row.path for row in app.describe() if not row.endpoint}
     paths = sorted(path or "/" for path in app._plans)
     lines = [f"LightAPI: {site}" + (" (and every other address of this machine)" if host in _EVERYWHERE else "")]
-    for name, page in (("docs", app._docs_url), ("document", app._openapi_url)):
+    for name, page in (("docs", app._options.docs_url), ("document", app._options.openapi_url)):
         if page in pages:
             lines.append(f"  {name:<10}{'' if where else site}{page}")
     lines.append(f"  {'database':<10}{_database(app)}")
@@ -103,7 +106,7 @@ def summary(
     return "\n".join(lines)
 
 
-def _database(app: Any) -> str:
+def _database(app: LightApi) -> str:
     """Return what the database is called, without anything that its URL may keep secret."""
     url = app._store.lanes.base.url
     kind, name = url.get_backend_name(), url.database or ""
@@ -114,7 +117,7 @@ def _database(app: Any) -> str:
     return f"{kind}, {name}" if name else str(kind)
 
 
-def _import_string(app: Any) -> str:
+def _import_string(app: LightApi) -> str:
     """Return ``module:name`` of an app in the program's main module, for the reloader."""
     main = sys.modules["__main__"]
     source = getattr(main, "__file__", None)

@@ -331,16 +331,16 @@ create_tables: "${CREATE:-false}"
 endpoints: [{ route: /items, fields: { "n": { type: int, default: 3 } } }]
 """)
 
-    assert app.title == "The great ${API} of us"
+    assert app.openapi()["info"]["title"] == "The great ${API} of us"
     (plan,) = app._plans.values()
     assert plan.pagination == Pagination(page_size=4, max_page_size=50)
-    assert app._create_tables is False
+    assert app._options.create_tables is False
 
 
 def test_arguments_win_over_the_file(loaded: Loaded) -> None:
     app = loaded("title: From the file\ndatabase: { url: 'sqlite:///${UNSET}.db' }\n", title="Mine")
 
-    assert app.title == "Mine"
+    assert app.openapi()["info"]["title"] == "Mine"
 
 
 def test_the_file_is_found_by_the_environment(loaded: Loaded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -350,7 +350,8 @@ def test_the_file_is_found_by_the_environment(loaded: Loaded, tmp_path: Path, mo
     monkeypatch.delenv("LIGHTAPI_CONFIG")
     monkeypatch.chdir(tmp_path)
 
-    assert (by_variable.title, LightApi.from_config().title) == ("Found", "Found")
+    titles = [app.openapi()["info"]["title"] for app in (by_variable, LightApi.from_config())]
+    assert titles == ["Found", "Found"]
 
 
 def test_every_argument_of_the_constructor_can_be_given(loaded: Loaded, tmp_path: Path) -> None:

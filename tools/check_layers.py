@@ -46,6 +46,7 @@ RANKS = (
             "audit",
             "shelves",
             "building",
+            "hosting",
             "running",
             "options",
             "openapi",

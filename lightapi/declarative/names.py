@@ -74,25 +74,24 @@ def permission_of(formula: str, folder: Path) -> Any:
     words = _WORD.findall(formula)
     if len(words) > _MOST_WORDS:
         raise ConfigurationError(f"a formula of {len(words)} words given; allowed: {_MOST_WORDS}")
-    permission = _any(words, formula, folder)
+    permission = _joined(words, formula, folder)
     if words:
         raise _unreadable(formula, words[0])
     return permission
 
 
-def _any(words: list[str], formula: str, folder: Path) -> Any:
-    permission = _all(words, formula, folder)
-    while words and words[0] == "|":
-        words.pop(0)
-        permission = Any_(permission, _all(words, formula, folder))
-    return permission
+_LEVELS = (("|", Any_), ("&", All))
+"""The signs between permissions, loosest first, as in Python."""
 
 
-def _all(words: list[str], formula: str, folder: Path) -> Any:
-    permission = _one(words, formula, folder)
-    while words and words[0] == "&":
+def _joined(words: list[str], formula: str, folder: Path, level: int = 0) -> Any:
+    if level == len(_LEVELS):
+        return _one(words, formula, folder)
+    sign, kind = _LEVELS[level]
+    permission = _joined(words, formula, folder, level + 1)
+    while words and words[0] == sign:
         words.pop(0)
-        permission = All(permission, _one(words, formula, folder))
+        permission = kind(permission, _joined(words, formula, folder, level + 1))
     return permission
 
 
@@ -104,7 +103,7 @@ def _one(words: list[str], formula: str, folder: Path) -> Any:
         return Not(_one(words, formula, folder))
     if word != "(":
         return named_object(word, PERMISSIONS, folder)
-    permission = _any(words, formula, folder)
+    permission = _joined(words, formula, folder)
     if not words:
         raise _unreadable(formula, "the end")
     if words.pop(0) != ")":
