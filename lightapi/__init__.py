@@ -13,7 +13,7 @@ from lightapi.auth import (
 from lightapi.columns import col
 from lightapi.config import Authentication, Cache, Filtering, Pagination, Serializer
 from lightapi.core import CORSMiddleware, Middleware
-from lightapi.endpoint import HttpMethod, RestEndpoint
+from lightapi.endpoint import RestEndpoint
 from lightapi.exceptions import (
     ApiError,
     AuthenticationFailed,
@@ -27,6 +27,7 @@ from lightapi.exceptions import (
 )
 from lightapi.fields import Field
 from lightapi.filters import BaseFilter, FieldFilter, OrderingFilter, SearchFilter
+from lightapi.methods import HttpMethod
 from lightapi.session import get_async_session, get_sync_session
 
 __all__ = [

@@ -23,8 +23,9 @@ from lightapi.db.outside import read_database
 from lightapi.db.reflection import ADOPTED, Reflection, TableReader
 from lightapi.db.store import Store
 from lightapi.declaration import FieldSpec
-from lightapi.endpoint import HttpMethod, RestEndpoint
+from lightapi.endpoint import RestEndpoint
 from lightapi.exceptions import ConfigurationError, nearest
+from lightapi.methods import HttpMethod
 from lightapi.naming import Names, class_name_of, route_of
 from lightapi.operators import is_sortable, is_text, operators_of
 from lightapi.pagination import page_parameters

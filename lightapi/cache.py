@@ -24,7 +24,8 @@ from lightapi.config import Cache
 from lightapi.exceptions import ApiError
 from lightapi.http.message import JSONBytes, add_vary, owned
 from lightapi.plan import Handler
-from lightapi.redis_link import RedisDown, RedisLink, pause, uninterrupted
+from lightapi.redis_link import RedisDown, RedisLink
+from lightapi.waiting import pause, uninterrupted
 
 __all__ = ["Shelf", "generation_key", "keeping", "voiding"]
 

@@ -17,7 +17,6 @@ from typing_extensions import dataclass_transform
 
 from lightapi import actions
 from lightapi.call import Call
-from lightapi.config import VERBS
 from lightapi.db.crud import checked_queryset
 from lightapi.declaration import FieldSpec, Shape, declared_fields, declared_shape
 from lightapi.exceptions import ConfigurationError, nearest
@@ -25,39 +24,11 @@ from lightapi.fields import Field
 from lightapi.http.body import parse_object
 from lightapi.http.drive import has_running_loop
 from lightapi.meta import MetaOptions, check_misplaced
+from lightapi.methods import verbs_of
 from lightapi.problems import Problems, told
 from lightapi.schema import Schemas, build_schemas
 
-__all__ = ["HttpMethod", "RestEndpoint"]
-
-
-class HttpMethod:
-    """Mix-ins that name the verbs an endpoint answers; without any it answers all five."""
-
-    class GET:
-        """Lists rows and retrieves one."""
-
-        _verb = "GET"
-
-    class POST:
-        """Creates rows."""
-
-        _verb = "POST"
-
-    class PUT:
-        """Replaces a row."""
-
-        _verb = "PUT"
-
-    class PATCH:
-        """Changes a row."""
-
-        _verb = "PATCH"
-
-    class DELETE:
-        """Deletes a row."""
-
-        _verb = "DELETE"
+__all__ = ["RestEndpoint"]
 
 
 @dataclass_transform(kw_only_default=True, field_specifiers=(Field, pydantic.Field))
@@ -106,7 +77,7 @@ class RestEndpoint:
         with problems.collected():
             _check_overrides(cls)
         problems.raise_all()
-        cls._allowed_methods = _verbs(cls)
+        cls._allowed_methods = verbs_of(cls, cls._options.methods)
         cls._model_class = cls
         config: ConfigDict = getattr(cls, "model_config", ConfigDict())
         cls._attributes = {}
@@ -342,16 +313,3 @@ def _merged_meta(cls: type) -> dict[str, Any]:
     if own is not None and "table" in vars(own):
         merged["table"] = vars(own)["table"]
     return merged
-
-
-def _verbs(cls: type[RestEndpoint]) -> set[str]:
-    """Return the verbs that the class names, with mix-ins or in ``Meta.methods``; without any all five."""
-    mixed = {base.__dict__["_verb"] for base in cls.__mro__ if "_verb" in base.__dict__}
-    given = set(cls._options.methods)
-    if mixed and given and mixed != given:
-        names, shown = ([verb for verb in VERBS if verb in verbs] for verbs in (given, mixed))
-        raise ConfigurationError(
-            f"{cls.__name__}.Meta.methods: names {', '.join(names)}, and the mix-ins of the class {', '.join(shown)}; "
-            "say it once"
-        )
-    return mixed or given or set(VERBS)

@@ -17,7 +17,8 @@ from typing import Any
 from starlette.requests import Request
 
 from lightapi.exceptions import ConfigurationError, TooManyRequests
-from lightapi.redis_link import RedisDown, RedisLink, pause
+from lightapi.redis_link import RedisDown, RedisLink
+from lightapi.waiting import pause
 
 __all__ = ["FAILURES", "FailureLimiter", "limiter_of"]
 

@@ -8,8 +8,8 @@ import os
 import socket
 import threading
 import weakref
-from collections.abc import Coroutine, Iterable
-from time import monotonic, sleep
+from collections.abc import Iterable
+from time import monotonic
 from typing import Any, TypeVar
 
 from lightapi.exceptions import ConfigurationError, LightApiError
@@ -29,7 +29,7 @@ from lightapi.redis_wire import (
 )
 from lightapi.threads import in_thread
 
-__all__ = ["RedisDown", "RedisLink", "pause", "redis_url", "uninterrupted"]
+__all__ = ["RedisDown", "RedisLink", "redis_url"]
 
 logger = logging.getLogger("lightapi")
 
@@ -53,37 +53,6 @@ class RedisDown(LightApiError):
 def redis_url() -> str:
     """Return the environment's ``LIGHTAPI_REDIS_URL``, else the local server's."""
     return os.environ.get("LIGHTAPI_REDIS_URL") or "redis://localhost:6379/0"
-
-
-async def pause(seconds: float) -> None:
-    """Wait on an event loop, or in a thread that has none."""
-    if has_running_loop():
-        await asyncio.sleep(seconds)
-    else:
-        sleep(seconds)  # noqa: ASYNC251  no loop runs in this thread
-
-
-async def uninterrupted(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Finish what was begun even where the request is cancelled: a client that left must not leave stale answers.
-
-    On an event loop it runs as a task of its own; no shield of a scope stops ``Task.cancel``.
-    """
-    if not has_running_loop():
-        return await coroutine
-    task = asyncio.get_running_loop().create_task(coroutine)
-    _running.add(task)
-    task.add_done_callback(_ended)
-    return await asyncio.shield(task)
-
-
-_running: set[asyncio.Task[Any]] = set()
-
-
-def _ended(task: asyncio.Task[Any]) -> None:
-    """Let a task go; an exception that nobody waits for any more has been answered or is nobody's."""
-    _running.discard(task)
-    if not task.cancelled():
-        task.exception()
 
 
 class RedisLink:

@@ -34,9 +34,9 @@ RANKS = (
     ),
     ("db", "db.*", "columns", "filters", "pagination", "session"),
     (
-        *("threads", "permissions", "keysets", "tokens", "auth", "access", "limits", "login"),
+        *("threads", "waiting", "permissions", "keysets", "tokens", "auth", "access", "limits", "login"),
         *("redis_wire", "redis_link", "cache"),
-        *("middleware", "actions", "call", "handlers", "http.pipeline", "endpoint"),
+        *("middleware", "actions", "call", "handlers", "http.pipeline", "methods", "endpoint"),
     ),
     (
         *(

@@ -19,7 +19,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message
 
 from lightapi.adapters.environ import Body, Environ, StartResponse, build_scope
-from lightapi.adapters.loop import POLL, LoopStopped, LoopThread, StartupFailed, at_thread_shutdown
+from lightapi.adapters.loop import LoopStopped, LoopThread, Mailbox, StartupFailed, at_thread_shutdown
 from lightapi.exceptions import ApiError, ServiceUnavailable
 from lightapi.http.message import error_response
 
@@ -146,7 +146,7 @@ class _Responder(ASGIResponder):
         self.app = cast("Any", app)
         self.loop = thread.ready()
         self.wait_time = 0  # what follows the answer runs on without the server: see `cancel`
-        self.sync_event = cast("Any", _Mailbox(thread))
+        self.sync_event = cast("Any", Mailbox(thread))
         self.sync_event_set_lock = asyncio.Lock()
         self.receive_event = AsyncEvent(self.loop)
         self.send_event = AsyncEvent(self.loop)
@@ -275,27 +275,6 @@ class _Responder(ASGIResponder):
             self._task.cancel()
         if self._pull is not None:
             self._pull.cancel()
-
-
-class _Mailbox:
-    """What `a2wsgi.asgi.SyncEvent` is, except that the wait ends when the loop does."""
-
-    def __init__(self, thread: LoopThread) -> None:
-        self._thread = thread
-        self._arrived = threading.Event()
-        self._message: Any = None
-
-    def set(self, message: Any) -> None:
-        self._message = message
-        self._arrived.set()
-
-    def wait(self) -> Any:
-        while not self._arrived.wait(POLL):
-            if self._thread.stopped.is_set():
-                raise LoopStopped("the event loop stopped")
-        self._arrived.clear()
-        message, self._message = self._message, None
-        return message
 
 
 def _stream(responder: _Responder, environ: Environ, start_response: StartResponse) -> Iterator[bytes]:

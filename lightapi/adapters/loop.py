@@ -13,7 +13,7 @@ from typing import Any, TypeVar, cast
 
 from starlette.types import ASGIApp, Message
 
-__all__ = ["LoopStopped", "LoopThread", "StartupFailed", "at_thread_shutdown", "gevent_patched"]
+__all__ = ["LoopStopped", "LoopThread", "Mailbox", "StartupFailed", "at_thread_shutdown", "gevent_patched"]
 
 _T = TypeVar("_T")
 
@@ -296,3 +296,26 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
         return asyncio.get_running_loop()
     except RuntimeError:
         return None
+
+
+class Mailbox:
+    """What `a2wsgi.asgi.SyncEvent` is, except that the wait ends when the loop does."""
+
+    def __init__(self, thread: LoopThread) -> None:
+        self._thread = thread
+        self._arrived = threading.Event()
+        self._message: Any = None
+
+    def set(self, message: Any) -> None:
+        """Hand a message over."""
+        self._message = message
+        self._arrived.set()
+
+    def wait(self) -> Any:
+        """Return the next message; raise LoopStopped when none can come any more."""
+        while not self._arrived.wait(POLL):
+            if self._thread.stopped.is_set():
+                raise LoopStopped("the event loop stopped")
+        self._arrived.clear()
+        message, self._message = self._message, None
+        return message
