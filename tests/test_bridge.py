@@ -971,6 +971,19 @@ def test_threads_that_wait_are_released_when_the_bridge_closes(make: Make) -> No
             ran.result(20)
 
 
+def test_an_answer_that_the_server_takes_after_the_loop_ended_is_whole(make: Make) -> None:
+    @http_only
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await PlainTextResponse("whole")(scope, receive, send)
+
+    bridge = make(app)
+    answer = get(bridge)
+    taken = answer.next_piece()
+    bridge.close(timeout=0)
+
+    assert taken + answer.read() == b"whole"
+
+
 def test_threads_that_wait_are_released_even_when_the_loop_is_stuck(make: Make) -> None:
     free = threading.Event()
     here: list[str] = []

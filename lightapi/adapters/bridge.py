@@ -134,6 +134,21 @@ class Bridge:
         self._thread = None
 
 
+class _Loop:
+    """The event loop as a2wsgi knows it: telling one that has ended is nothing, for the mailbox tells the pump so."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._tell = loop.call_soon_threadsafe
+        self.create_future = loop.create_future
+        self.create_task = loop.create_task
+
+    def call_soon_threadsafe(self, function: Any, *arguments: Any) -> None:
+        try:
+            self._tell(function, *arguments)
+        except RuntimeError:
+            logger.debug("the event loop ended before the server had taken the answer")
+
+
 class _Responder(ASGIResponder):
     """One request: a2wsgi's pump between the server's thread and the loop, with its ends made fast.
 
@@ -144,7 +159,7 @@ class _Responder(ASGIResponder):
     def __init__(self, app: ASGIApp, thread: LoopThread, scope: dict[str, Any], body: Body) -> None:
         # Not super().__init__: it would make its lock on the loop, one wake-up more per request.
         self.app = cast("Any", app)
-        self.loop = thread.ready()
+        self.loop = cast("asyncio.AbstractEventLoop", _Loop(thread.ready()))
         self.wait_time = 0  # what follows the answer runs on without the server: see `cancel`
         self.sync_event = cast("Any", Mailbox(thread))
         self.sync_event_set_lock = asyncio.Lock()
