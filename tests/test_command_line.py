@@ -152,6 +152,25 @@ class TestUsage:
         assert (ended.status, ended.out) == (2, "")
         assert "usage: lightapi" in ended.err
 
+    @pytest.mark.parametrize(
+        ("line", "asked", "near"),
+        [
+            ("rnu", "lightapi", "run"),
+            ("config chek x", "lightapi config", "check"),
+            ("run --relod", "lightapi run", "--reload"),
+            ("serve --read-onyl=1 x.db", "lightapi serve", "--read-only"),
+            ("openapi --format yam", "lightapi openapi", "yaml"),
+        ],
+    )
+    def test_what_was_meant_is_told_by_the_command_that_was_asked(
+        self, line: str, asked: str, near: str, command: Command
+    ) -> None:
+        outcome = command(*line.split())
+
+        assert outcome.status == 2
+        assert f"\n{asked}: error: " in outcome.err
+        assert outcome.err.endswith(f"; did you mean {near!r}?\n")
+
     def test_the_script_is_the_module(self) -> None:
         project = tomli.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
         module, name = project["scripts"]["lightapi"].split(":")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import importlib.metadata
+import re
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from lightapi.cli import check, config, openapi, routes, run, serve, token
+from lightapi.exceptions import nearest
 
 __all__ = ["parser"]
 
@@ -30,7 +32,7 @@ names, else the app in app.py, main.py or lightapi.yaml of this folder.
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line; ``run`` in its result is the function of the command."""
-    root = argparse.ArgumentParser(
+    root = _Parser(
         prog="lightapi",
         allow_abbrev=False,
         description="Run, look at and check a LightAPI app, or serve a database that is there already.",
@@ -42,6 +44,24 @@ def parser() -> argparse.ArgumentParser:
     for add in (_run, _serve, _routes, _openapi, _check, _config, _token):
         add(commands)
     return root
+
+
+class _Parser(argparse.ArgumentParser):
+    """One that says what was probably meant, each command for its own options."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse; an argument that is not known is an error of the command that got it."""
+        parsed, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            near = nearest(unknown[0].partition("=")[0], self._option_string_actions)
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{near}")
+        return parsed, unknown
+
+    def error(self, message: str) -> NoReturn:
+        """End with the message, and the nearest of the choices where one was wrong."""
+        wrong = re.search(r"invalid choice: '(.*)' \(choose from (.*)\)$", message)
+        near = nearest(wrong[1], [each.strip("'") for each in wrong[2].split(", ")]) if wrong else ""
+        super().error(message + near)
 
 
 class _Version(argparse.Action):
