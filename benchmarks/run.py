@@ -1,7 +1,7 @@
 """Compare what an answer costs the server: LightAPI against the same answers written by hand.
 
 ``python3 dev.py bench [--quick] [--rounds N] [--seconds S] [--json FILE]``; README.md says how to read the table.
-``python3 dev.py bench depth`` and ``bench cache`` are other benchmarks: ``depth.py`` and ``caching.py``.
+``python3 dev.py bench depth``, ``bench cache`` and ``bench redis`` are other benchmarks, each a file of its own here.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks import caching, depth
+from benchmarks import caching, commands, depth
 from benchmarks.load import BAD, GOOD, ROWS, WORKLOADS
 from benchmarks.serving import PATIENCE, ROOT, Contender, Figures, fill, free_port, measured, wait_for
 from tests.support import servers
@@ -139,6 +139,9 @@ def main(arguments: list[str]) -> None:
         return
     if arguments[:1] == ["cache"]:
         caching.main(arguments[1:])
+        return
+    if arguments[:1] == ["redis"]:
+        commands.main(arguments[1:])
         return
     parser = argparse.ArgumentParser(prog="dev.py bench", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=5)

@@ -1,7 +1,8 @@
 """Connections to Redis: commands out, answers in, one round trip. What to do about failures is the link's affair.
 
 redis-py does the protocol. Its clients' pools look at a connection's socket before each use, and measure what they
-do; a connection used by itself costs half of that, and one that Redis has closed is noticed when it is used.
+do; a connection used by itself costs less (benchmarks/commands.py), and one that Redis has closed is noticed when it is
+used.
 """
 
 from __future__ import annotations

@@ -46,3 +46,11 @@ def test_a_contender_that_answers_otherwise_is_refused(monkeypatch: pytest.Monke
     run.check([right, right])
     with pytest.raises(SystemExit, match="wrong create"):
         run.check([right, wrong])
+
+
+def test_the_commands_of_both_callers_are_measured(capsys: pytest.CaptureFixture[str]) -> None:
+    run.main(["redis", "--rounds", "1", "--commands", "20"])
+
+    _, _, *rows = capsys.readouterr().out.splitlines()
+    assert [row.split(" | ")[0] for row in rows] == ["| threads", "| event loop"]
+    assert all(float(row.rstrip(" |").rpartition(" ")[2]) > 0 for row in rows)
