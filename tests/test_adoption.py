@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from sqlalchemy import event, make_url, text
@@ -388,6 +389,53 @@ class TestNames:
         client = adopt()
         assert client.post("/t", json={"anything": 2.5, "raw": "_wA=", "doc": [1]}).status_code == 201
         assert client.get("/t?anything=2.5&raw=_wA=&ordering=anything").json()["count"] == 1
+
+
+@ONE_HOST
+@pytest.mark.engines("postgres-sync", "postgres-async")
+class TestTypesThatOnlyTheDatabaseKnows:
+    """Their values are text that the database reads, or refuses."""
+
+    @pytest.mark.parametrize(
+        ("kind", "good", "wrong"),
+        [
+            ("tsvector", "'fat' 'rat'", "24:00:00"),
+            ("tsquery", "'fat' & 'rat'", "1 day"),
+            ("regclass", "pg_class", "nothing_of_that_name"),
+            ("inet", "10.0.0.1/8", "10.0.0.300"),
+        ],
+    )
+    def test_a_value_that_it_cannot_read_is_refused(
+        self, kind: str, good: str, wrong: str, database: Database, adopt: Callable[..., Client]
+    ) -> None:
+        make(database, f"CREATE TABLE held (id serial PRIMARY KEY, value {kind})")
+        client = adopt()
+        row = client.post("/held", json={"value": good}).json()
+
+        refused = [
+            client.post("/held", json={"value": wrong}),
+            client.patch(f"/held/{row['id']}", json={"value": wrong}),
+        ]
+        assert [answer.status_code for answer in refused] == [422, 422]
+        assert client.get("/held").json()["results"] == [row]
+        assert row["value"] == good
+
+    @pytest.mark.parametrize(
+        ("kind", "good", "wrong"),
+        [("pg_lsn", "16/B374D848", "soon"), ("tsvector", "'fat'", "24:00:00"), ("xid8", "42", "soon")],
+    )
+    def test_a_key_is_found_by_its_text(
+        self, kind: str, good: str, wrong: str, database: Database, adopt: Callable[..., Client]
+    ) -> None:
+        make(
+            database,
+            f"CREATE TABLE held (value {kind} PRIMARY KEY, note text)",
+            f"INSERT INTO held VALUES ($${good}$$, 'here')",
+        )
+        client = adopt()
+
+        assert client.get(f"/held/{quote(good, safe='')}").json() == {"value": good, "note": "here"}
+        assert client.get(f"/held/{quote(wrong, safe='')}").status_code in (404, 422)
 
 
 class TestOptions:

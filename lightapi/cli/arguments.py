@@ -49,7 +49,9 @@ def parser() -> argparse.ArgumentParser:
 class _Parser(argparse.ArgumentParser):
     """One that says what was probably meant, each command for its own options."""
 
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+    def parse_known_args(  # pyright: ignore[reportIncompatibleMethodOverride]  it has overloads
+        self, args: Any = None, namespace: Any = None
+    ) -> Any:
         """Parse; an argument that is not known is an error of the command that got it."""
         parsed, unknown = super().parse_known_args(args, namespace)
         if unknown:

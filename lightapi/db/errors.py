@@ -25,6 +25,10 @@ _UNAVAILABLE_CLASSES = ("08", "53")
 _UNAVAILABLE_STATES = frozenset(
     {"57P01", "57P02", "57P03", "57P04", "57P05", "57014", "55P03", "25006", "25P03", "40001", "40P01"}
 )
+_REFUSALS = ("P0", "09", "20", "21", "27", "2F", "38", "39", "44", "55000")
+"""What code in the database raises: PL/pgSQL's errors, a cascade into the row itself, views with a check option."""
+_STANDARD = re.compile("0[0-3]|0[89ABFLPZ]|10|2[0-8BDF]|34|3[89BDF]|40|42|44|5[34578]|72|F0|HV|P0|XX")
+"""The classes of PostgreSQL's error codes (its manual, appendix A); others are a user's own."""
 _TRANSIENT_STATES = frozenset({"40001", "40P01"})
 _SQLITE_UNAVAILABLE = (
     "database is locked",
@@ -109,11 +113,23 @@ def _by_state(state: str, error: DBAPIError, table: Table | None, *, deleting: b
         return ServiceUnavailable()
     if state.startswith(("22", "54")):  # a value, or one that is too large for an index
         return _bad_value()
-    if state == "P0001":  # what a trigger raises
-        return Conflict()
     if state == "42501":
         return PermissionDenied()
+    if state.startswith("42") and _is_about_a_value(error):
+        return _bad_value()
+    if _is_refusal(state) and not (error.statement or "").lstrip()[:6].upper().startswith("SELECT"):
+        return Conflict()
     return _by_constraint(state, error, table, deleting=deleting) if state.startswith("23") else None
+
+
+def _is_refusal(state: str) -> bool:
+    """Tell whether a trigger or a function of the schema says no, with a standard code or one of its own."""
+    return state.startswith(_REFUSALS) or not _STANDARD.fullmatch(state[:2])
+
+
+def _is_about_a_value(error: DBAPIError) -> bool:
+    """Tell whether a type could not read its value, as ``tsvector`` a syntax error: the statement has no fault then."""
+    return not any(_diagnostic(error, name) for name in ("statement_position", "position", "internal_query"))
 
 
 def _by_constraint(state: str, error: DBAPIError, table: Table | None, *, deleting: bool) -> ApiError:

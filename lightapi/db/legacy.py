@@ -128,6 +128,26 @@ class Single(TypeDecorator[float]):
         return next((number for number in shorter if struct.pack("f", number) == stored), value)
 
 
+class Unread(TypeDecorator[str]):
+    """A type that not even SQLAlchemy knows: shown and compared as the text that the database writes for it."""
+
+    impl = Text
+    cache_ok = True
+
+    class Comparator(TypeDecorator.Comparator[str]):
+        """Compares the text."""
+
+        def operate(self, op: Any, *other: Any, **options: Any) -> Any:
+            """Return the operation on the text."""
+            return op(cast(self.expr, Text), *other, **options)
+
+    comparator_factory: Any = Comparator
+
+    def column_expression(self, column: Any) -> Any:
+        """Select the text."""
+        return cast(column, Text)
+
+
 class TextForm(TypeDecorator[str]):
     """A type we know nothing of, as the text that the database writes and reads for it."""
 

@@ -43,6 +43,7 @@ from lightapi.db.legacy import (
     NaiveMoment,
     Single,
     TextForm,
+    Unread,
 )
 from lightapi.db.types import ExactNumeric, UTCDateTime
 from lightapi.declaration import FieldSpec
@@ -71,7 +72,7 @@ def meaning_of(real: TypeEngine[Any], *, sqlite: bool) -> Meaning:
     """Return what a reflected type means."""
     real = _bare(real)
     if isinstance(real, NullType):
-        return _untyped() if sqlite else Meaning("opaque", str, TextForm(String()), readable_only=True)
+        return _untyped() if sqlite else Meaning("opaque", str, Unread(), readable_only=True)
     for kinds, meaning in _MEANINGS:
         if isinstance(real, kinds):
             found = meaning(real, sqlite)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import SAWarning
 from sqlalchemy.pool import StaticPool
 
 from lightapi.db.store import Store
@@ -25,7 +28,7 @@ def read_database(store: Store, work: Callable[[Connection], T]) -> T:
     base = store.lanes.base
     if not store.is_async:
         with base.connect() as connection:
-            return work(connection)
+            return _quietly(work, connection)
     results: list[T] = []
     failures: list[BaseException] = []
 
@@ -43,6 +46,13 @@ def read_database(store: Store, work: Callable[[Connection], T]) -> T:
     return results[0]
 
 
+def _quietly(work: Callable[[Connection], T], connection: Connection) -> T:
+    """Do the work; a type that SQLAlchemy does not know is no news: its values are shown as text."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Did not recognize type", SAWarning)
+        return work(connection)
+
+
 async def _read(base: Engine, work: Callable[[Connection], T]) -> T:
     from sqlalchemy.ext.asyncio import AsyncEngine  # heavy, and of no use to a sync engine
 
@@ -50,7 +60,7 @@ async def _read(base: Engine, work: Callable[[Connection], T]) -> T:
     engine = AsyncEngine(base if shared else Engine(base.pool.recreate(), base.dialect, base.url))
     try:
         async with engine.connect() as connection:
-            return await connection.run_sync(work)
+            return await connection.run_sync(partial(_quietly, work))
     finally:
         if not shared:
             await engine.dispose()
