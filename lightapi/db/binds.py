@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import CHAR, REAL, ColumnElement, Enum, Interval, String, Text, bindparam, cast, type_coerce
+from sqlalchemy import CHAR, REAL, ColumnElement, DateTime, Enum, Interval, String, Text, bindparam, cast, type_coerce
 from sqlalchemy.sql.sqltypes import _AbstractInterval
 from sqlalchemy.types import TypeDecorator, UserDefinedType
 
@@ -50,9 +50,10 @@ def bound(column: ColumnElement[Any], name: str, *, sqlite: bool) -> Any:
 def as_text(column: ColumnElement[Any]) -> bool:
     """Tell whether PostgreSQL's own text is all that says exactly what stands there.
 
-    An interval of a year is 360 days to the database and 365 to Python; an Enum may be stored under its name.
+    An interval of a year is 360 days to the database and 365 to Python; an Enum may be stored under its name; asyncpg
+    takes the first and the last second that Python knows for infinity.
     """
-    return isinstance(column.type, (Enum, _AbstractInterval)) or isinstance(_real_type(column), _AbstractInterval)
+    return isinstance(column.type, Enum) or isinstance(_real_type(column), (_AbstractInterval, DateTime))
 
 
 def raw(column: ColumnElement[Any], *, sqlite: bool) -> ColumnElement[Any]:
@@ -75,5 +76,5 @@ def from_raw(column: ColumnElement[Any], value: Any, *, sqlite: bool) -> Any:
     """Return what ``raw`` gave as something that is ordered as the column is."""
     if sqlite or not as_text(column):
         return value
-    kind = column.type if isinstance(column.type, Enum) else Interval(native=True)
+    kind = Interval(native=True) if isinstance(_real_type(column), _AbstractInterval) else column.type
     return cast(cast(value, Text), kind)

@@ -22,7 +22,6 @@ __all__ = [
     "AnyTime",
     "NaiveMoment",
     "Single",
-    "TextForm",
 ]
 
 
@@ -126,45 +125,3 @@ class Single(TypeDecorator[float]):
         stored = struct.pack("f", value)
         shorter = (float(f"{value:.{digits}g}") for digits in range(6, 10))
         return next((number for number in shorter if struct.pack("f", number) == stored), value)
-
-
-class Unread(TypeDecorator[str]):
-    """A type that not even SQLAlchemy knows: shown and compared as the text that the database writes for it."""
-
-    impl = Text
-    cache_ok = True
-
-    class Comparator(TypeDecorator.Comparator[str]):
-        """Compares the text."""
-
-        def operate(self, op: Any, *other: Any, **options: Any) -> Any:
-            """Return the operation on the text."""
-            return op(cast(self.expr, Text), *other, **options)
-
-    comparator_factory: Any = Comparator
-
-    def column_expression(self, column: Any) -> Any:
-        """Select the text."""
-        return cast(column, Text)
-
-
-class TextForm(TypeDecorator[str]):
-    """A type we know nothing of, as the text that the database writes and reads for it."""
-
-    impl = Text
-    cache_ok = True
-
-    def __init__(self, real: TypeEngine[Any]) -> None:
-        self.real = real
-        super().__init__()
-
-    def column_expression(self, column: Any) -> Any:
-        """Select the text."""
-        return cast(column, Text)
-
-    def bind_expression(self, bindparam: Any) -> Any:
-        """Let the database read the text."""
-        # A cast to bit(n) would cut the text.
-        kind: Any = type(self.real)
-        real = kind(varying=True) if getattr(self.real, "varying", True) is False else self.real
-        return cast(cast(type_coerce(bindparam, Text), Text), real)

@@ -14,6 +14,7 @@ from lightapi.db.deadline import Watch
 from lightapi.db.engine import CONNECT_TIMEOUT, Lanes, is_memory
 from lightapi.db.liveness import Peer, remember_peer
 from lightapi.db.operators import FOLD
+from lightapi.db.postgres_types import keep_last_days
 from lightapi.exceptions import ConfigurationError
 
 __all__ = ["connecting", "prepare_engine"]
@@ -63,6 +64,10 @@ def prepare_engine(lanes: Lanes, *, timeout: float, foreign_keys: bool) -> weakr
 
     event.listen(base, "do_connect", limit_connect)
     event.listen(base, "connect", attach, insert=True)
+    if dialect.driver == "asyncpg":
+        event.listen(base, "connect", keep_last_days)
+    if dialect.driver == "psycopg":
+        event.listen(base, "handle_error", _drop_outdated)
     if dialect.name == "sqlite":
         event.listen(base, "checkout", _add_functions)
         if foreign_keys:
@@ -70,6 +75,12 @@ def prepare_engine(lanes: Lanes, *, timeout: float, foreign_keys: bool) -> weakr
         if lanes.owned and not is_memory(base.url):
             event.listen(base, "connect", _use_write_ahead_log)
     return peers
+
+
+def _drop_outdated(context: Any) -> None:
+    """Part with connections whose prepared statements fit a table no more: somebody has altered it."""
+    if "cached plan must not change result type" in str(context.original_exception):
+        context.is_disconnect = True
 
 
 def _add_functions(connection: Any, record: Any, _proxied: Any) -> None:

@@ -11,8 +11,11 @@ from uuid import UUID
 import annotated_types
 from sqlalchemy import (
     ARRAY,
+    CHAR,
     JSON,
     REAL,
+    TEXT,
+    VARCHAR,
     BigInteger,
     Boolean,
     Date,
@@ -25,6 +28,7 @@ from sqlalchemy import (
     Numeric,
     SmallInteger,
     String,
+    Text,
     Time,
     Uuid,
 )
@@ -42,9 +46,8 @@ from lightapi.db.legacy import (
     AnyTime,
     NaiveMoment,
     Single,
-    TextForm,
-    Unread,
 )
+from lightapi.db.postgres_types import Items, Label, TextForm, Unread
 from lightapi.db.types import ExactNumeric, UTCDateTime
 from lightapi.declaration import FieldSpec
 
@@ -70,9 +73,12 @@ class Meaning(NamedTuple):
 
 def meaning_of(real: TypeEngine[Any], *, sqlite: bool) -> Meaning:
     """Return what a reflected type means."""
-    real = _bare(real)
+    given, real = real, _bare(real)
     if isinstance(real, NullType):
         return _untyped() if sqlite else Meaning("opaque", str, Unread(), readable_only=True)
+    if isinstance(real, Enum) and real.enums:
+        literal: Any = Literal
+        return Meaning("literal", literal[tuple(real.enums)], Label(real, domain=given is not real))
     for kinds, meaning in _MEANINGS:
         if isinstance(real, kinds):
             found = meaning(real, sqlite)
@@ -84,11 +90,6 @@ def meaning_of(real: TypeEngine[Any], *, sqlite: bool) -> Meaning:
 def _untyped() -> Meaning:
     """Return a SQLite column that was declared without a type: any single value."""
     return Meaning("custom", int | float | str, Raw())
-
-
-def _enum(real: Any, sqlite: bool) -> Meaning:  # noqa: FBT001  one signature for all
-    literal: Any = Literal
-    return Meaning("literal", literal[tuple(real.enums)], real) if real.enums else Meaning("str", str, real)
 
 
 def _integer(real: Any, sqlite: bool) -> Meaning:  # noqa: FBT001
@@ -120,8 +121,20 @@ def _document(real: Any, sqlite: bool) -> Meaning:  # noqa: FBT001
 
 
 def _array(real: Any, sqlite: bool) -> Meaning:  # noqa: FBT001
-    inner = meaning_of(real.item_type, sqlite=sqlite)
-    return Meaning("json", list[inner.python], real)  # type: ignore[name-defined]  # a value here
+    item = real.item_type
+    inner = meaning_of(item, sqlite=sqlite)
+    python: Any = inner.python | None
+    kind = real
+    if inner.kind in ("opaque", "literal") or (inner.kind == "str" and type(_bare(item)) not in _TEXTS):
+        kind = Items(Text(), real)
+    elif _bare(item) is not item:
+        kind = Items(_bare(item), real)
+    # PostgreSQL's arrays hold NULLs, and have as many dimensions as a value has.
+    return Meaning("json", list[python] | list[list[python]], kind, readable_only=inner.readable_only)
+
+
+_TEXTS = (CHAR, TEXT, VARCHAR)
+"""Those whose arrays drivers know; others are extensions'."""
 
 
 def _text(real: Any, sqlite: bool) -> Meaning:  # noqa: FBT001
@@ -131,7 +144,6 @@ def _text(real: Any, sqlite: bool) -> Meaning:  # noqa: FBT001
 
 _MEANINGS: tuple[tuple[type[TypeEngine[Any]], Callable[[Any, bool], Meaning | None]], ...] = (
     (Boolean, lambda real, sqlite: Meaning("bool", bool, AnyBoolean() if sqlite else real)),
-    (Enum, _enum),
     (Uuid, lambda real, sqlite: Meaning("uuid", UUID, real)),
     (Integer, _integer),
     (REAL, lambda real, sqlite: Meaning("float", float, real if sqlite else Single())),

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import (
+    JSON,
     Column,
     Connection,
     FetchedValue,
@@ -227,7 +228,10 @@ class TableReader:
         return kind == "datetime" or (self._sqlite and kind == "str")
 
     def _meaning(self, column: Mapping[str, Any]) -> Meaning:
-        return meaning_of(column["type"], sqlite=self._sqlite)
+        found = meaning_of(column["type"], sqlite=self._sqlite)
+        if isinstance(found.type, JSON) and not column.get("nullable", True):
+            return found._replace(type=type(found.type)(none_as_null=False))  # null is a value there, or nothing
+        return found
 
     def _specs(
         self, found: Mapping[str, Mapping[str, Any]], key: tuple[str, ...], kept: Sequence[str]

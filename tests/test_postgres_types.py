@@ -1,0 +1,234 @@
+"""PostgreSQL's own types in tables that somebody else made: what is read can be written back, and nothing is a 5xx."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import date
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from lightapi import Filtering, LightApi, Pagination, RestEndpoint
+from tests.support.foreign import execute
+from tests.support.hosts import Client, Database
+
+pytestmark = [pytest.mark.hosts("asgi"), pytest.mark.engines("postgres-sync", "postgres-async")]
+MADE = (
+    "CREATE EXTENSION IF NOT EXISTS citext",
+    "CREATE TYPE mood AS ENUM ('sad', 'ok')",
+    "CREATE DOMAIN feeling AS mood",
+    "CREATE DOMAIN email AS text",
+    "CREATE DOMAIN size AS int",
+)
+REFUSE = """
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+  IF NEW.note = 'own' THEN RAISE EXCEPTION 'no' USING ERRCODE = 'AB123'; END IF;
+  IF NEW.note = 'none' THEN RAISE no_data_found; END IF;
+  IF NEW.note = 'false' THEN ASSERT false; END IF;
+  IF NEW.note = 'many' THEN PERFORM (SELECT g FROM generate_series(1, 2) g); END IF;
+  RETURN NEW;
+END $$
+"""
+Adopt = Callable[..., Client]
+
+
+@pytest.fixture
+def adopt(database: Database, serve: Callable[..., Client]) -> Iterator[Adopt]:
+    """Give a function that makes a table ``held``, runs more statements, and serves it."""
+    admin = database.admin_engine()
+    execute(admin, *MADE)
+
+    def start(columns: str, *statements: str, **options: Any) -> Client:
+        execute(admin, f"CREATE TABLE held ({columns})", *statements)
+        engine = database.make_engine()
+        return serve(LightApi.from_database(engine, **options), engine)
+
+    yield start
+    execute(
+        admin,
+        "DROP TABLE IF EXISTS held",
+        "DROP FUNCTION IF EXISTS refuse",
+        "DROP DOMAIN feeling, email, size",
+        "DROP TYPE mood",
+    )
+
+
+def stored(database: Database, expression: str) -> Any:
+    with database.admin_engine().connect() as connection:
+        return connection.scalar(text(f"SELECT {expression} FROM held"))
+
+
+class TestRefusals:
+    """What triggers and functions of the schema say no to."""
+
+    @pytest.mark.parametrize("note", ["own", "none", "false", "many"])
+    def test_any_code_that_a_trigger_raises_is_a_conflict(self, note: str, adopt: Adopt) -> None:
+        client = adopt(
+            "id serial PRIMARY KEY, note text",
+            REFUSE,
+            "CREATE TRIGGER watch BEFORE INSERT OR UPDATE ON held FOR EACH ROW EXECUTE FUNCTION refuse()",
+        )
+        row = client.post("/held", json={"note": "good"}).json()
+
+        assert client.post("/held", json={"note": note}).status_code == 409
+        assert client.patch(f"/held/{row['id']}", json={"note": note}).status_code == 409
+        assert client.get("/held").json()["results"] == [row]
+
+    def test_a_trigger_that_changes_the_row_itself_is_a_conflict(self, adopt: Adopt) -> None:
+        client = adopt(
+            "id serial PRIMARY KEY, note text",
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS "
+            "$$ BEGIN UPDATE held SET note = 'x' WHERE id = OLD.id; RETURN OLD; END $$",
+            "CREATE TRIGGER watch BEFORE DELETE ON held FOR EACH ROW EXECUTE FUNCTION refuse()",
+            "INSERT INTO held (note) VALUES ('a')",
+        )
+
+        assert client.delete("/held/1").status_code == 409
+
+
+class TestEnums:
+    """Enums, domains over them, and labels that were added later."""
+
+    @pytest.mark.parametrize("kind", ["mood", "feeling"])
+    def test_they_are_filtered_ordered_and_changed(self, kind: str, adopt: Adopt) -> None:
+        client = adopt(f"id serial PRIMARY KEY, mood {kind}", "INSERT INTO held (mood) VALUES ('ok'), ('sad'), (NULL)")
+
+        def found(query: str) -> list[int]:
+            return [row["id"] for row in client.get(f"/held?{query}").json()["results"]]
+
+        assert [found(f"mood{each}") for each in ("=ok", "__ne=ok", "__in=ok,sad", "__isnull=true")] == [
+            [1],
+            [2, 3],
+            [1, 2],
+            [3],
+        ]
+        assert found("ordering=mood")[:2] == [2, 1]
+        assert client.patch("/held/1", json={"mood": "sad"}).json() == {"id": 1, "mood": "sad"}
+        assert client.patch("/held/1", json={"mood": "glad"}).status_code == 422
+        assert client.get("/held?mood=glad").status_code == 422
+
+    @pytest.mark.parametrize("kind", ["mood", "feeling"])
+    def test_they_are_keys_and_places_of_cursors(self, kind: str, adopt: Adopt) -> None:
+        client = adopt(
+            f"mood {kind} PRIMARY KEY, note text",
+            "INSERT INTO held VALUES ('ok', 'b'), ('sad', 'a')",
+            default_pagination=Pagination(style="cursor", page_size=1),
+        )
+        first = client.get("/held").json()
+
+        assert client.get("/held/ok").json() == {"mood": "ok", "note": "b"}
+        assert first["results"] + client.get(f"/held?cursor={first['next']}").json()["results"] == [
+            {"mood": "sad", "note": "a"},
+            {"mood": "ok", "note": "b"},
+        ]
+
+    def test_a_label_that_was_added_since_is_read(self, database: Database, adopt: Adopt) -> None:
+        client = adopt("id serial PRIMARY KEY, mood mood, moods mood[]")
+        with database.admin_engine().execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+            connection.execute(text("ALTER TYPE mood ADD VALUE 'glad'"))
+            connection.execute(text("INSERT INTO held (mood, moods) VALUES ('glad', '{glad}')"))
+
+        assert client.get("/held").json()["results"] == [{"id": 1, "mood": "glad", "moods": ["glad"]}]
+        assert client.get("/held/1").json() == {"id": 1, "mood": "glad", "moods": ["glad"]}
+
+
+class TestArrays:
+    """Arrays of whatever there is, on every driver."""
+
+    @pytest.mark.parametrize(
+        ("kind", "value", "wrong"),
+        [
+            ("citext[]", ["Red", "Blue"], [1]),
+            ("email[]", ["a@b", "c,d"], "a@b"),
+            ("size[]", [1, 2], ["x"]),
+            ("mood[]", ["ok", "sad"], ["glad"]),
+            ("feeling[]", ["ok"], ["glad"]),
+            ("int4range[]", ["[1,5)"], ["[5,1)"]),
+            ("int4multirange[]", ["{[1,5)}"], ["x"]),
+            ("varbit[]", ["101"], ["xyz"]),
+            ("oid[]", ["5"], ["x"]),
+            ("tsvector[]", ["'a' 'b'"], ["'"]),
+            ("int[]", [1, None], ["x"]),
+            ("int[]", [[1, 2], [3, None]], [[1], [2, 3]]),
+            ("mood[]", [["ok", "sad"], ["sad", "ok"]], [[1]]),
+            ("numeric[]", ["1.50", None], ["x"]),
+            ("uuid[]", ["6ba7b810-9dad-11d1-80b4-00c04fd430c8"], ["x"]),
+        ],
+    )
+    def test_what_is_written_is_read_and_written_again(
+        self, kind: str, value: Any, wrong: Any, database: Database, adopt: Adopt
+    ) -> None:
+        client = adopt(f"id serial PRIMARY KEY, items {kind}")
+        row = client.post("/held", json={"items": value}).json()
+        before = stored(database, "items::text")
+
+        assert row == {"id": 1, "items": value}
+        assert client.put("/held/1", json=row).json() == row
+        assert client.get("/held").json()["results"] == [row]
+        assert client.patch("/held/1", json={"items": wrong}).status_code == 422
+        assert stored(database, "items::text") == before
+
+
+class TestDocuments:
+    """JSON's null is a value, where the column has no NULL."""
+
+    def test_null_in_a_column_without_null(self, database: Database, adopt: Adopt) -> None:
+        client = adopt("id serial PRIMARY KEY, document jsonb NOT NULL, note text")
+        row = client.post("/held", json={"document": None, "note": "a"}).json()
+
+        assert client.put("/held/1", json={**row, "note": "b"}).json() == {**row, "note": "b"}
+        assert stored(database, "document::text") == "null"
+
+
+class TestDays:
+    """The first and the last day that Python knows are days, not infinity."""
+
+    @pytest.mark.parametrize("day", ["9999-12-31", "0001-01-01"])
+    def test_they_are_stored_as_they_are(self, day: str, database: Database, adopt: Adopt) -> None:
+        client = adopt("id serial PRIMARY KEY, day date, days date[]")
+        row = client.post("/held", json={"day": day, "days": [day]}).json()
+
+        assert stored(database, "day::text || days::text") == f"{day}{{{day}}}"
+        assert client.get(f"/held?day={day}").json()["results"] == [row]
+
+    @pytest.mark.parametrize("kind", ["date", "timestamp", "timestamptz"])
+    def test_pages_end_there(self, kind: str, adopt: Adopt) -> None:
+        client = adopt(
+            f"id serial PRIMARY KEY, moment {kind}",
+            "INSERT INTO held (moment) VALUES ('0001-01-01'), ('2020-01-01'), ('9999-12-31 23:59:59.999999')",
+            default_pagination=Pagination(style="cursor", page_size=1),
+        )
+        for ordering, ids in (("moment", [1, 2, 3]), ("-moment", [3, 2, 1])):
+            page = client.get(f"/held?ordering={ordering}").json()
+            seen = [row["id"] for row in page["results"]]
+            while page["next"] and len(seen) < 5:
+                page = client.get(f"/held?ordering={ordering}&cursor={page['next']}").json()
+                seen += [row["id"] for row in page["results"]]
+            assert seen == ids
+
+    def test_a_declared_class_keeps_them_too(self, database: Database, serve: Callable[..., Client]) -> None:
+        class Held(RestEndpoint):
+            day: date
+
+            class Meta:
+                table = "held"
+                filtering = Filtering(fields=["day"])
+
+        engine = database.make_engine()
+        app = LightApi(engine=engine)
+        app.register({"/held": Held})
+        client = serve(app, engine)
+
+        assert client.post("/held", json={"day": "9999-12-31"}).status_code == 201
+        assert stored(database, "day::text") == "9999-12-31"
+        assert [row["day"] for row in client.get("/held?day=9999-12-31").json()["results"]] == ["9999-12-31"]
+
+
+def test_a_table_that_was_altered_is_read_on(database: Database, adopt: Adopt) -> None:
+    client = adopt("id serial PRIMARY KEY, number int", "INSERT INTO held (number) VALUES (1)")
+    for _ in range(12):
+        assert client.get("/held/1").status_code == 200
+    execute(database.admin_engine(), "ALTER TABLE held ALTER number TYPE bigint")
+
+    assert [client.get("/held/1").status_code for _ in range(3)][1:] == [200, 200]
