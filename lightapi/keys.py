@@ -7,17 +7,28 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from pydantic import ValidationError
-from pydantic_core import to_jsonable_python
+from pydantic import AfterValidator, ValidationError
+from pydantic_core import PydanticCustomError, to_jsonable_python
 from sqlalchemy import BigInteger, SmallInteger
 
 from lightapi.declaration import FieldSpec
 from lightapi.exceptions import InvalidInput, NotFound
 from lightapi.values import split_values, value_parser
 
-__all__ = ["key_formatter", "key_parser"]
+__all__ = ["IN_PATHS", "key_formatter", "key_parser"]
 
 Parse = Callable[[str], Any]
+
+
+def _addressable(text: str) -> str:
+    """Refuse a key that no path can end in: clients remove dots (RFC 3986 section 5.2.4), and nothing is the list."""
+    if text in ("", ".", ".."):
+        raise PydanticCustomError("key_in_path", "Value should be able to stand in a path")
+    return text
+
+
+IN_PATHS = (AfterValidator(_addressable),)
+"""What a text must be to be the only key of a row."""
 
 
 def key_parser(specs: Sequence[FieldSpec], *, sqlite: bool) -> Callable[[str], tuple[Any, ...]]:

@@ -162,6 +162,42 @@ class Seat(RestEndpoint):
         pagination = Pagination(style="cursor", page_size=2)
 
 
+class Page(RestEndpoint):
+    """Its key is text of any kind."""
+
+    class Meta:
+        reflect = True
+        table = "pages"
+
+
+PAGES = "CREATE TABLE pages (url VARCHAR(200) PRIMARY KEY, note VARCHAR(20))"
+
+
+def test_a_slash_that_belongs_to_an_id_is_no_trailing_slash(api: Api, database: Database) -> None:
+    foreign.execute(database.admin_engine(), PAGES)
+    client = api({"/pages": Page})
+    urls = ["a", "a/", "a//", "/"]
+    links = [client.post("/pages", json={"url": url}).headers["location"] for url in urls]
+
+    assert [client.get(link).json()["url"] for link in links] == urls
+    assert client.delete("/pages/a%2F").status_code == 204
+    assert [client.get(link).status_code for link in links] == [200, 404, 200, 200]
+    assert client.get("/pages/b%2F").status_code == 404
+    assert len(client.get("/pages/").json()["results"]) == 3
+
+
+@pytest.mark.parametrize("url", ["", ".", ".."])
+def test_a_key_that_no_path_can_name_is_refused(url: str, api: Api, database: Database) -> None:
+    foreign.execute(database.admin_engine(), PAGES)
+    client = api({"/pages": Page})
+
+    refused = client.post("/pages", json={"url": url})
+
+    assert refused.status_code == 422
+    assert refused.json()["detail"][0]["loc"] == ["url"]
+    assert client.get("/pages").json()["results"] == []
+
+
 @pytest.mark.parametrize("row_name", ["A", "a,b", '"', 'x"y,z', "ü/ö", ","])
 def test_composite_keys_are_values_with_commas_between(api: Api, database: Database, row_name: str) -> None:
     foreign.create(database.admin_engine(), foreign.COMPOSITE)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from lightapi.service import Service
 
-__all__ = ["Endpoints", "build_starlette", "relative_path"]
+__all__ = ["Endpoints", "build_starlette", "ends_in_slash", "relative_path"]
 
 Lifespan = Callable[[Any], AbstractAsyncContextManager[Any]]
 
@@ -46,7 +46,8 @@ class Endpoints:
 
     async def _respond(self, scope: Scope, receive: Receive, send: Send) -> Response:
         service = self._service
-        found = service.routes.find(relative_path(scope))
+        path = relative_path(scope)
+        found = service.routes.find(path, written=not path.endswith("/") or ends_in_slash(scope))
         if found is None:
             return error_response(NotFound())
         route, key = found
@@ -77,6 +78,16 @@ def relative_path(scope: Scope) -> str:
     if root and path.startswith(root) and path[len(root) : len(root) + 1] in ("/", ""):
         return path[len(root) :]
     return path
+
+
+def ends_in_slash(scope: Scope) -> bool:
+    """Tell whether the client wrote a slash at the end of the path; a server that does not say is not believed."""
+    raw: bytes | None = scope.get("raw_path")
+    if raw is None:
+        environ = scope.get("wsgi_environ", {})
+        uri: str = environ.get("RAW_URI") or environ.get("REQUEST_URI") or ""
+        raw = uri.encode("latin-1", "replace")
+    return raw.partition(b"?")[0].endswith(b"/")
 
 
 def build_starlette(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Match
 
-from lightapi.adapters.asgi import relative_path
+from lightapi.adapters.asgi import ends_in_slash, relative_path
 from lightapi.adapters.bridge import Bridge
 from lightapi.adapters.environ import Environ, StartResponse, build_scope, read_body
 from lightapi.call import Tasks
@@ -67,7 +67,8 @@ class WSGIApp:
                 scope["state"] = dict(self._bridge.state())
         except ApiError as error:
             return self._send(error_response(error), environ, start_response)
-        found = self._service.routes.find(relative_path(scope))
+        path = relative_path(scope)
+        found = self._service.routes.find(path, written=not path.endswith("/") or ends_in_slash(scope))
         if self._is_users(scope) or (found is not None and found[0].is_async):
             return self._bridge(environ, start_response)
         if found is None:

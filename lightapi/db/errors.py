@@ -40,6 +40,17 @@ _SQLITE_UNAVAILABLE = (
     "disk i/o error",
     "interrupted",
 )
+_SQLITE_VALUES = (
+    "datatype mismatch",
+    "string or blob too big",
+    "malformed json",
+    "json cannot hold blob values",
+    "bad json path",
+    "json path error",
+    "integer overflow",
+    "like or glob pattern too complex",
+)
+"""What constraints, indexes and triggers say of values that their functions can't take."""
 _DRIVERS = ("sqlalchemy.", "psycopg", "asyncpg", "aiosqlite", "sqlite3")
 _WORD = re.compile(r"[^\W\d]\w*")
 _KEY_DETAIL = re.compile(r"\((.*?)\)=\(")
@@ -175,7 +186,7 @@ def _sqlite_constraint(kind: str, rest: str, table: Table | None, *, deleting: b
 
 
 def _is_bad_value(error: DBAPIError, message: str) -> bool:
-    if message.startswith(("datatype mismatch", "string or blob too big")):
+    if message.startswith(_SQLITE_VALUES):
         return True
     # asyncpg refuses a value before it is sent: an InterfaceError that is a ValueError too.
     return any(isinstance(source, ValueError) for source in _sources(error))

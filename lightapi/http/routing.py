@@ -33,19 +33,28 @@ class Routes:
     def __contains__(self, path: str) -> bool:
         return path in self._collections
 
-    def find(self, path: str) -> tuple[Route, str | None] | None:
+    def find(self, path: str, *, written: bool = True) -> tuple[Route, str | None] | None:
         """Return the route of a path and, for an item, the id as the client wrote it.
 
-        A trailing slash names the same resource. None when there is no such path.
+        A trailing slash names the same resource, unless it ends an id that may hold slashes: then it must have been
+        ``written`` as a slash, not as ``%2F``. None when there is no such path.
         """
-        path = path.removesuffix("/")
+        found = self._find(path.removesuffix("/"))
+        if written or not path.endswith("/") or (found is not None and found[1] is None):
+            return found
+        return self._find_deep(path) or found
+
+    def _find(self, path: str) -> tuple[Route, str | None] | None:
         route = self._collections.get(path)
         if route is not None and route.verbs:
             return route, None
         head, _, key = path.rpartition("/")
         route = self._items.get(head)
-        if route is not None:
+        if route is not None and (key or head not in self._deep):
             return (route, key) if key else None
+        return self._find_deep(path)
+
+    def _find_deep(self, path: str) -> tuple[Route, str] | None:
         for head in self._deep:
             if path.startswith(f"{head}/") and len(path) > len(head) + 1:
                 return self._items[head], path[len(head) + 1 :]
