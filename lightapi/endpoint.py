@@ -99,6 +99,14 @@ class RestEndpoint:
                 raise TypeError(f"{type(self).__name__} has no column {name!r}{nearest(name, columns)}")
             setattr(self, name, value)
 
+    @property
+    def request(self) -> Request:
+        """The request that is answered, with ``state.user``; a field of this name takes its place.
+
+        Raises RuntimeError outside a request.
+        """
+        return self._running("request").request
+
     def queryset(self, request: Request) -> Any:
         """Return the select that lists read from; every row of the class by default."""
         statement: Select[Any] = select(type(self)._model_class)
@@ -256,7 +264,9 @@ def _body_object(request: Request) -> dict[str, Any]:
     return parse_object(request._body)
 
 
-_RESERVED = frozenset(name for name in (*dir(RestEndpoint), "model_config", "Meta") if not name.startswith("__"))
+_RESERVED = frozenset(
+    name for name in (*dir(RestEndpoint), "model_config", "Meta") if not name.startswith("__") and name != "request"
+)
 
 
 def _clear_attributes(cls: type[RestEndpoint]) -> None:

@@ -549,3 +549,40 @@ def test_each_request_has_an_instance_of_its_own(api: Api) -> None:
     client = api({"/items": Stateful})
 
     assert [client.get("/items").json()["before"] for _ in range(2)] == [0, 0]
+
+
+class Owned(RestEndpoint):
+    """Hooks that are not given the request, and one that is async."""
+
+    title: str
+
+    def create(self, data: Any) -> Any:
+        return super().create({"title": f"{data['title']} by {self.request.headers['x-name']}"})
+
+    async def update(self, data: Any, pk: Any, partial: bool = False) -> Any:
+        return JSONResponse({"verb": self.request.method})
+
+
+def test_the_request_is_at_hand_in_every_hook(api: Api) -> None:
+    client = api({"/owned": Owned})
+
+    made = client.post("/owned", json=ITEM, headers={"x-name": "ann"})
+
+    assert made.json()["title"] == "t by ann"
+    assert client.patch("/owned/1", json={}).json() == {"verb": "PATCH"}
+    with pytest.raises(RuntimeError, match="request called outside request handler"):
+        Owned(title="x").request  # noqa: B018
+
+
+class Asked(RestEndpoint):
+    """Has a column of that name."""
+
+    request: str  # type: ignore[assignment]  # pyright: ignore[reportIncompatibleMethodOverride, reportAssignmentType]
+
+
+def test_a_field_may_be_called_request(api: Api) -> None:
+    client = api({"/asked": Asked})
+
+    assert client.post("/asked", json={"request": "please"}).json()["request"] == "please"
+    assert client.get("/asked").json()["results"][0]["request"] == "please"
+    assert Asked(request="x").request == "x"
