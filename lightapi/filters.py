@@ -21,6 +21,7 @@ from lightapi.declaration import FieldSpec
 from lightapi.exceptions import ConfigurationError, InvalidInput, nearest
 from lightapi.http.drive import is_async
 from lightapi.operators import OPERATORS, is_sortable, is_text, operators_of
+from lightapi.problems import Problems
 from lightapi.values import Parser, parser_of, problem, value_parser
 
 __all__ = ["Asked", "BaseFilter", "FieldFilter", "Filters", "OrderingFilter", "SearchFilter", "filters_of"]
@@ -233,15 +234,27 @@ def filters_of(
 ) -> Filters:
     """Return what an endpoint's lists may be asked for; ``page`` are the parameters of its pagination.
 
-    Raises ConfigurationError for an unknown field, or an operator that a field's type lacks.
+    Raises ConfigurationError for every unknown field, and every operator that a field's type lacks.
     """
+    problems = Problems()
     where = f"{owner}.Meta.filtering"
     given = _OURS if filtering.backends is None else tuple(filtering.backends)
     custom = tuple(_instance(where, each) for each in given if each not in _OURS)
-    fields = _fields(where, filtering.fields, specs, sqlite=sqlite)
-    _check_kinds(f"{where}.search", filtering.search, specs, is_text, "is no text")
-    _check_kinds(f"{where}.ordering", filtering.ordering, specs, is_sortable, "can't be ordered by")
-    filters = Filters(
+    fields = _fields(where, filtering.fields, specs, problems, sqlite=sqlite)
+    for option, names, fits, lack in (
+        ("search", filtering.search, is_text, "is no text"),
+        ("ordering", filtering.ordering, is_sortable, "can't be ordered by"),
+    ):
+        for name in names:
+            with problems.collected():
+                _check_kind(f"{where}.{option}", name, specs, fits, lack)
+    for name in fields:
+        with problems.collected():
+            if name in (*page, *(word for word in ("search", "ordering") if getattr(filtering, word))):
+                raise ConfigurationError(f"{where}.fields: {name!r} is already the name of a query parameter")
+    problems.raise_all()
+    _point_out_idle(where, filtering, given)
+    return Filters(
         fields=fields,
         search=tuple(filtering.search),
         ordering=tuple(filtering.ordering),
@@ -250,11 +263,6 @@ def filters_of(
         custom=custom,
         page=page,
     )
-    _point_out_idle(where, filtering, given)
-    for name in fields:
-        if name in (*page, *(word for word in ("search", "ordering") if getattr(filtering, word))):
-            raise ConfigurationError(f"{where}.fields: {name!r} is already the name of a query parameter")
-    return filters
 
 
 def _instance(where: str, backend: Any) -> Any:
@@ -275,21 +283,23 @@ def _point_out_idle(where: str, filtering: Filtering, given: Sequence[Any]) -> N
             logger.warning("%s: %s does nothing: backends does not name %s", where, option, backend.__name__)
 
 
-def _fields(where: str, declared: Any, specs: Mapping[str, FieldSpec], *, sqlite: bool) -> dict[str, Filter]:
+def _fields(
+    where: str, declared: Any, specs: Mapping[str, FieldSpec], problems: Problems, *, sqlite: bool
+) -> dict[str, Filter]:
     fields: dict[str, Filter] = {}
     reader = functools.cache(lambda name: value_parser(specs[name], sqlite=sqlite))
     for name, operator in _pairs(f"{where}.fields", declared, specs):
-        spec = _spec(f"{where}.fields", name, specs)
-        allowed = operators_of(spec)
-        if operator not in allowed:
-            hint = nearest(operator, allowed)
-            raise ConfigurationError(
-                f"{where}.fields: {name!r} has no operator {operator!r}; allowed: {', '.join(allowed)}{hint}"
-            )
-        read = Filter(name, operator, parser_of(operator, functools.partial(reader, name)))
-        fields[f"{name}__{operator}"] = read
-        if operator == "exact":
-            fields[name] = read
+        with problems.collected():
+            allowed = operators_of(_spec(f"{where}.fields", name, specs))
+            if operator not in allowed:
+                hint = nearest(operator, allowed)
+                raise ConfigurationError(
+                    f"{where}.fields: {name!r} has no operator {operator!r}; allowed: {', '.join(allowed)}{hint}"
+                )
+            read = Filter(name, operator, parser_of(operator, functools.partial(reader, name)))
+            fields[f"{name}__{operator}"] = read
+            if operator == "exact":
+                fields[name] = read
     return fields
 
 
@@ -310,13 +320,12 @@ def _pairs(where: str, declared: Any, specs: Mapping[str, FieldSpec]) -> Iterabl
             yield name, "exact"
 
 
-def _check_kinds(
-    where: str, names: Iterable[str], specs: Mapping[str, FieldSpec], fits: Callable[[FieldSpec], bool], lack: str
+def _check_kind(
+    where: str, name: str, specs: Mapping[str, FieldSpec], fits: Callable[[FieldSpec], bool], lack: str
 ) -> None:
-    for name in names:
-        if not fits(_spec(where, name, specs)):
-            allowed = ", ".join(each for each, spec in specs.items() if fits(spec))
-            raise ConfigurationError(f"{where}: {name!r} {lack}; allowed: {allowed}")
+    if not fits(_spec(where, name, specs)):
+        allowed = ", ".join(each for each, spec in specs.items() if fits(spec))
+        raise ConfigurationError(f"{where}: {name!r} {lack}; allowed: {allowed}")
 
 
 def _spec(where: str, name: str, specs: Mapping[str, FieldSpec]) -> FieldSpec:

@@ -9,7 +9,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from lightapi.exceptions import ConfigurationError
+from lightapi.exceptions import ConfigurationError, nearest
 from lightapi.http.cors import Cors
 
 __all__ = ["CORSMiddleware", "Middleware", "cors_of", "instances", "step_of"]
@@ -50,13 +50,22 @@ def instances(given: Iterable[Any]) -> list[Middleware]:
             raise ConfigurationError(
                 f"middlewares: {middleware.__name__} can't be made without arguments ({error}); give an instance"
             ) from error
-        if not callable(getattr(instance, "process", None)):
-            raise ConfigurationError(
-                f"middlewares: {middleware!r} given; allowed: subclasses of lightapi.Middleware "
-                "with process(request, response)"
-            )
+        _check_process(middleware, instance)
         made.append(instance)
     return made
+
+
+def _check_process(given: Any, instance: Any) -> None:
+    """Raise ConfigurationError for a middleware that would do nothing."""
+    if not callable(getattr(instance, "process", None)):
+        raise ConfigurationError(
+            f"middlewares: {given!r} given; allowed: subclasses of lightapi.Middleware "
+            "with process(request, response); Starlette's belong into asgi_middleware=[...]"
+        )
+    kind = type(instance)
+    if getattr(kind, "process", None) is Middleware.process and not isinstance(instance, CORSMiddleware):
+        near = nearest("process", [name for name in vars(kind) if not name.startswith("__")])
+        raise ConfigurationError(f"middlewares: {kind.__name__} has no process(request, response) of its own{near}")
 
 
 def step_of(

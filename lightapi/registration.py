@@ -30,6 +30,7 @@ from lightapi.keys import key_formatter, key_parser
 from lightapi.options import Options
 from lightapi.pagination import page_parameters
 from lightapi.plan import Answers, Plan
+from lightapi.problems import Problems
 from lightapi.schema import answer_annotation, row_serializers, validator_of
 from lightapi.tables import mapped
 
@@ -56,9 +57,13 @@ def plan_of(
     names = tuple(shape.specs)
     pagination = meta.pagination if "pagination" in endpoint._meta else options.default_pagination
     authentication = overridden(options.default_authentication or Authentication(), meta.authentication)
-    filters = filters_of(endpoint.__name__, meta.filtering, shape.specs, page_parameters(pagination), sqlite=sqlite)
-    read = _answers(endpoint, shape, "read", meta.serializer.shown_by_read)
-    written = _answers(endpoint, shape, "write", meta.serializer.shown_by_write, read)
+    problems = Problems()
+    with problems.collected():
+        filters = filters_of(endpoint.__name__, meta.filtering, shape.specs, page_parameters(pagination), sqlite=sqlite)
+    with problems.collected():
+        read = _answers(endpoint, shape, "read", meta.serializer.shown_by_read)
+        written = _answers(endpoint, shape, "write", meta.serializer.shown_by_write, read)
+    problems.raise_all()
     source = table_source(table, shape.key, names, read.names, sqlite=sqlite)
     return Plan(
         endpoint=endpoint,
@@ -122,12 +127,15 @@ def _answers(
     endpoint: Any, shape: Shape, use: str, shown: tuple[str, ...] | None, same: Answers | None = None
 ) -> Answers:
     """Return what a kind of verb answers, in the order of the columns; ``same`` where it holds the same names."""
+    problems = Problems()
     for name in shown or ():
-        if name not in shape.specs:
-            raise ConfigurationError(
-                f"{endpoint.__name__}.Meta.serializer: {use} names {name!r}, which is no field; "
-                f"allowed: {', '.join(shape.specs)}{nearest(name, shape.specs)}"
-            )
+        with problems.collected():
+            if name not in shape.specs:
+                raise ConfigurationError(
+                    f"{endpoint.__name__}.Meta.serializer: {use} names {name!r}, which is no field; "
+                    f"allowed: {', '.join(shape.specs)}{nearest(name, shape.specs)}"
+                )
+    problems.raise_all()
     names = tuple(name for name in shape.specs if shown is None or name in shown)
     if same is not None and names == same.names:
         return same

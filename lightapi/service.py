@@ -82,6 +82,14 @@ class Service:
         for plan in self._plans:
             point_out_orderings(inspector, plan)
 
+    def outside(self) -> list[str]:
+        """Return what refers to tables that no endpoint makes: only the database can tell whether they are there."""
+        return [
+            f"{owner} refers to the table {target!r}, which no endpoint makes: --database looks for it"
+            for name, owner in self._owners.items()
+            for target in check_foreign_keys(self._metadata.tables[name], self._owners)
+        ]
+
     def compare(self, connection: Connection) -> None:
         """Look for what ``prepare`` would refuse or point out, without making or changing anything."""
         self._checked_tables(connection)
@@ -123,7 +131,7 @@ class Service:
             raise ConfigurationError(
                 f"{self._owners[table.key]}.{reference.parent.name}: foreign_key="
                 f"{reference.target_fullname!r}: there is no table {target!r}, neither registered nor in "
-                f"the database{nearest(target, known)}"
+                f"the database{nearest(target, known)}; there are: {', '.join(sorted(known)[:_FEW]) or 'none'}"
             ) from None
         check_foreign_keys(table, self._owners)
 
@@ -164,6 +172,7 @@ class Service:
 
 
 _KEY = "tables"
+_FEW = 20
 
 
 def warn_unreachable() -> None:

@@ -362,6 +362,22 @@ class TestCheck:
         assert "problem: Note.Meta.authentication: JWTAuthentication: no secret" in shown.out
         assert "1 problem" in shown.out
 
+    def test_a_table_that_only_the_database_may_have_is_pointed_out(self, folder: Path, command: Command) -> None:
+        (folder / "main.py").write_text(
+            "from lightapi import Field, LightApi, RestEndpoint\n"
+            "class Loan(RestEndpoint):\n    book_id: int = Field(foreign_key='books.id')\n"
+            "app = LightApi(database_url='sqlite:///x.db')\napp.register({'/loans': Loan})\n"
+        )
+
+        shown = command("check")
+        assert "warning: Loan refers to the table 'books', which no endpoint makes" in shown.out
+        sqlite3.connect("x.db").execute("CREATE TABLE members (id integer PRIMARY KEY)").connection.close()
+        asked = command("check", "--database")
+        assert asked.status == 2
+        assert (
+            "there is no table 'books', neither registered nor in the database; there are: loans, members" in asked.out
+        )
+
     def test_the_database_is_asked_when_that_is_wanted(self, command: Command) -> None:
         books()
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from starlette.middleware.gzip import GZipMiddleware
 
 from lightapi import (
     Authentication,
@@ -15,7 +17,9 @@ from lightapi import (
     Filtering,
     JWTAuthentication,
     LightApi,
+    Middleware,
     RestEndpoint,
+    Serializer,
 )
 
 ROOT = Path(__file__).parent.parent
@@ -105,6 +109,49 @@ def test_everything_that_is_wrong_in_a_mapping_is_told_at_once_and_nothing_of_it
     assert "did you mean 'title'?" in caught.value.problems[0]
     app.register({"/fine": Fine})
     assert [row.path for row in app.describe() if row.endpoint] == ["/fine"] * 2 + ["/fine/{id}"] * 4
+
+
+class Mistaken(RestEndpoint):
+    """Has six mistakes in its Meta."""
+
+    title: str
+    pages: int
+
+    class Meta:
+        filtering = Filtering(fields=["titel", "title__contians"], search=["pages"], ordering=["titl", "pages"])
+        serializer = Serializer(fields=["idd", "titel"])
+
+
+def test_everything_that_is_wrong_in_meta_is_told_at_once() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        LightApi(database_url="sqlite://").register({"/mistaken": Mistaken})
+
+    assert [problem.partition(": ")[0].removeprefix("Mistaken.Meta.") for problem in caught.value.problems] == [
+        "filtering.fields",
+        "filtering.fields",
+        "filtering.search",
+        "filtering.ordering",
+        "serializer",
+        "serializer",
+    ]
+
+
+def test_a_middleware_that_would_do_nothing_is_refused() -> None:
+    class Stamp(Middleware):
+        def proces(self, request: Any, response: Any) -> None: ...
+
+    with pytest.raises(ConfigurationError, match=r"Stamp has no process.*did you mean 'proces'"):
+        LightApi(database_url="sqlite://", middlewares=[Stamp])
+    starlettes: Any = GZipMiddleware
+    with pytest.raises(ConfigurationError, match="asgi_middleware="):
+        LightApi(database_url="sqlite://", middlewares=[starlettes(None)])
+
+
+def test_a_url_in_the_place_of_the_engine_is_named() -> None:
+    engine: Any = "sqlite://"
+
+    with pytest.raises(ConfigurationError, match="a URL is database_url="):
+        LightApi(engine)
 
 
 def test_a_mended_class_can_be_registered_after_a_failure() -> None:

@@ -31,6 +31,8 @@ def run(options: argparse.Namespace) -> int:
             app.describe()
             if options.database:
                 status = _compare(app)
+            else:
+                heard.extend(app._built(started=False).outside())
         except ConfigurationError as error:
             problems = [*error.problems]
             if options.target and is_yaml(options.target):

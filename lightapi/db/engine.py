@@ -200,7 +200,10 @@ def sync_engine_of(engine: Engine | AsyncEngine) -> Engine:
     """Return the Engine inside, whatever the user gave; refuse anything else."""
     inner = getattr(engine, "sync_engine", engine)
     if not isinstance(inner, Engine):
-        raise ConfigurationError(f"engine= must be a SQLAlchemy Engine or AsyncEngine, not {type(engine).__name__}")
+        hint = "; a URL is database_url=" if isinstance(engine, str) else ""
+        raise ConfigurationError(
+            f"engine= must be a SQLAlchemy Engine or AsyncEngine, not {type(engine).__name__}{hint}"
+        )
     return inner
 
 
