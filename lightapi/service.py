@@ -6,14 +6,14 @@ import logging
 import warnings
 from collections.abc import Mapping
 
-from sqlalchemy import Column, Connection, MetaData, Table, inspect
+from sqlalchemy import Column, Connection, Inspector, MetaData, Table, inspect
 from sqlalchemy.exc import NoSuchTableError
 from starlette.requests import Request
 from starlette.responses import Response
 
 from lightapi.audit import Verb, described
 from lightapi.db.mapping import check_foreign_keys
-from lightapi.db.readiness import check_schema, complete, point_out_orderings
+from lightapi.db.readiness import check_schema, complete, point_out_missing, point_out_orderings
 from lightapi.db.reflection import REFLECTED
 from lightapi.db.store import Store
 from lightapi.exceptions import ConfigurationError, ServiceUnavailable, nearest
@@ -78,9 +78,7 @@ class Service:
             self._metadata.create_all(connection, [table for table in tables if REFLECTED not in table.info])
         for table in tables:
             complete(connection, table, self._owners[table.key], create=self._create_tables)
-        inspector = inspect(connection)
-        for plan in self._plans:
-            point_out_orderings(inspector, plan)
+        self._point_out(inspect(connection))
 
     def outside(self) -> list[str]:
         """Return what refers to tables that no endpoint makes: only the database can tell whether they are there."""
@@ -93,10 +91,19 @@ class Service:
     def compare(self, connection: Connection) -> None:
         """Look for what ``prepare`` would refuse or point out, without making or changing anything."""
         self._checked_tables(connection)
-        inspector = inspect(connection)
+        self._point_out(inspect(connection))
+
+    def _point_out(self, inspector: Inspector) -> None:
+        """Log warnings for what the tables that are there lack, and for those that nobody makes."""
         for plan in self._plans:
-            if inspector.has_table(plan.table.name, plan.table.schema):
+            try:
+                if REFLECTED not in plan.table.info:
+                    point_out_missing(inspector, plan)
                 point_out_orderings(inspector, plan)
+            except NoSuchTableError:
+                if not self._create_tables:
+                    name = plan.endpoint.__name__
+                    logger.warning("%s: there is no table %r, and create_tables is False", name, plan.table.key)
 
     def _checked_tables(self, connection: Connection) -> list[Table]:
         """Return the tables of the endpoints; raise ConfigurationError for what they refer to in vain."""

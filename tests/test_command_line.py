@@ -387,6 +387,7 @@ class TestCheck:
         connection.close()
         shown = command("check", "--database")
         assert "warning: Book: no index of table 'books' begins with 'title'" in shown.out
+        assert "warning: Book: table 'books' has no column 'pages', 'version', 'created_at', 'updated_at'" in shown.out
         with sqlite3.connect("books.db") as connection:
             assert connection.execute("SELECT name FROM sqlite_master").fetchall() == [("books",)]
         connection.close()

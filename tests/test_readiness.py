@@ -44,6 +44,25 @@ def test_an_ordering_without_an_index_is_pointed_out_at_start(api: Api, caplog: 
 
 
 @pytest.mark.hosts("asgi")
+def test_a_column_that_the_table_lacks_is_pointed_out_at_start(
+    api: Api, database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    foreign.execute(database.admin_engine(), "CREATE TABLE songs (id integer PRIMARY KEY, title varchar(50))")
+
+    api({"/songs": type("Song", (RestEndpoint,), {"__annotations__": {"title": str, "plays": int}})}).get("/readyz")
+
+    (warning,) = warnings_of(caplog)
+    assert "Song: table 'songs' has no column 'plays', 'version', 'created_at', 'updated_at'" in warning
+
+
+@pytest.mark.hosts("asgi")
+def test_a_table_that_nobody_makes_is_pointed_out_at_start(api: Api, caplog: pytest.LogCaptureFixture) -> None:
+    api({"/songs": Song}, create_tables=False).get("/readyz")
+
+    assert warnings_of(caplog) == ["Song: there is no table 'songs', and create_tables is False"]
+
+
+@pytest.mark.hosts("asgi")
 def test_an_index_that_somebody_else_made_is_seen(
     api: Api, database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -17,7 +17,7 @@ from lightapi.exceptions import ConfigurationError, nearest
 if TYPE_CHECKING:
     from lightapi.plan import Plan
 
-__all__ = ["check_schema", "complete", "point_out_orderings"]
+__all__ = ["check_schema", "complete", "point_out_missing", "point_out_orderings"]
 
 logger = logging.getLogger("lightapi")
 
@@ -82,6 +82,20 @@ def _add(connection: Connection, table: Table, column: Column[Any], owner: str) 
             raise
         reason = f"can't be added to table {table.key!r}: {error.orig}"
         raise ConfigurationError(f"{owner}.{column.key}: {reason}") from error
+
+
+def point_out_missing(inspector: Inspector, plan: Plan) -> None:
+    """Log a warning for columns that the database's table lacks: it is older than the class, and we change none."""
+    table = plan.table
+    there = {str(column["name"]) for column in inspector.get_columns(table.name, table.schema)}
+    lacking = [str(column.name) for column in table.columns if column.name not in there]
+    if lacking:
+        logger.warning(
+            "%s: table %r has no column %s: every request fails until a migration adds it",
+            plan.endpoint.__name__,
+            table.key,
+            ", ".join(map(repr, lacking)),
+        )
 
 
 def point_out_orderings(inspector: Inspector, plan: Plan) -> None:
