@@ -113,6 +113,11 @@ BROKEN = {
     "verbs": ("endpoints: [{ route: /x, fields: {}, meta: { methods: GET } }]", "a list of verbs"),
     "boolean": ("create_tables: yes please\n", "true or false expected"),
     "word": ("create_tables: yes\n", "write true"),
+    "reflect": (
+        "endpoints: [{ route: /x, reflect: yes }]\n",
+        "one of true, false, 'partial' expected; 'yes' given; write true, without quotes",
+    ),
+    "short field": ("endpoints: [{ route: /x, fields: { name: str } }]\n", "write { type: str }"),
     "number": ("title: 5\n", "put it into quotes"),
     "route": ("endpoints: [{ route: x, fields: {} }]\n", "a path, as in /books"),
     "formula": (

@@ -115,7 +115,7 @@ def _limits(error: ErrorDetails) -> str:
     if kind == "either":
         return str(error["msg"])
     if kind == "literal_error":
-        return f"one of {context['expected']}"
+        return f"one of {'true, false, ' if error['loc'][-1] == 'text' else ''}{context['expected']}"
     if kind == "string_pattern_mismatch":
         return _PATTERNS[context["pattern"][:3]]
     return _EXPECTED.get(kind) or error["msg"].removeprefix("Input should be ")
@@ -142,12 +142,17 @@ def _shown(given: Any) -> str:
     return "nothing" if given is None else json.dumps(given)
 
 
+_BOOLEANS = {"yes": "true", "on": "true", "no": "false", "off": "false"}
+
+
 def _hint(error: ErrorDetails, given: Any) -> str:
     if error["type"] == "string_type" and isinstance(given, (bool, int, float)):
         return f'; put it into quotes: "{_shown(given)}"'
-    if error["type"] == "bool_type" and isinstance(given, str):
-        word = {"yes": "true", "on": "true", "no": "false", "off": "false"}.get(given.lower())
-        return f"; write {word}, without quotes" if word else ""
+    word = _BOOLEANS.get(given.lower()) if isinstance(given, str) else None
+    if word and (error["type"] == "bool_type" or error["loc"][-1] == "text"):  # a boolean, or a form that may be one
+        return f"; write {word}, without quotes"
+    if isinstance(given, str) and "fields" in error["loc"][-2:-1] and error["loc"][0] == "endpoints":
+        return f"; write {{ type: {given} }}"
     if error["type"] == "literal_error" and isinstance(given, str):
         allowed = [each.strip("' ") for each in error.get("ctx", {})["expected"].replace(" or ", ",").split(",")]
         return nearest(given, allowed)
