@@ -9,7 +9,7 @@ from typing import Any, get_origin
 
 from lightapi.exceptions import ConfigurationError
 
-__all__ = ["ADDRESSES", "check_constraints"]
+__all__ = ["ADDRESSES", "check_constraints", "check_count"]
 
 ADDRESSES = (
     ipaddress.IPv4Address,
@@ -23,6 +23,7 @@ ADDRESSES = (
 
 _NUMBERS = ("int", "float", "decimal", "bool")
 _LENGTHS = ("min_length", "max_length")
+_COUNTS = (*_LENGTHS, "max_digits")
 _FITTING = {
     **dict.fromkeys(_LENGTHS, (("str", "bytes", "text", "json"), "text, bytes, lists and dicts")),
     "pattern": (("str",), "text"),
@@ -38,12 +39,21 @@ def check_constraints(where: str, kind: str | None, python: Any, metadata: Itera
     for constraint in metadata:
         for name, (kinds, allowed) in _FITTING.items():
             fits = kind in kinds and (name not in _LENGTHS or _is_measured(kind, python))
-            if getattr(constraint, name, None) is not None and not fits:
+            given = getattr(constraint, name, None)
+            if given is not None and not fits:
                 raise ConfigurationError(f"{where}: {name} does not fit {python!r}; allowed for {allowed}")
+            if name in _COUNTS:
+                check_count(where, name, given)
         for name in ("ge", "gt", "le", "lt"):
             bound = getattr(constraint, name, None)
             if bound is not None:
                 _check_bound(where, name, bound, kind, python)
+
+
+def check_count(where: str, name: str, given: Any) -> None:
+    """Raise ConfigurationError for a number of characters, items or digits that is none."""
+    if given is not None and (type(given) is not int or given < 0):
+        raise ConfigurationError(f"{where}: {name}={given!r} given; allowed: a whole number, 0 or more")
 
 
 def _is_measured(kind: str, python: Any) -> bool:

@@ -9,13 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from types import FrameType, UnionType
-from typing import Annotated, Any, ClassVar, Optional, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, ClassVar, Final, Optional, Union, get_args, get_origin, get_type_hints
 
 import pydantic
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from lightapi.constraints import check_count
 from lightapi.exceptions import ConfigurationError, nearest
 from lightapi.fields import OWN_OPTIONS, own_options
 from lightapi.problems import Problems
@@ -169,12 +170,16 @@ def _own_fields(owner: type, source: type, reserved: frozenset[str]) -> dict[str
     scopes = _scopes(source)
     problems = Problems()
     for name, raw in annotations.items():
-        if name.startswith("_") or name == "model_config":
+        if name.startswith("_") or (name == "model_config" and name in vars(source)):
             continue
         if isinstance(raw, str) and _CLASS_VARIABLE.match(raw):
             continue
         with problems.collected():
             annotation = _resolved(f"{owner.__name__}.{name}", raw, scopes)
+            if annotation is Final or get_origin(annotation) is Final:
+                raise ConfigurationError(
+                    f"{owner.__name__}.{name}: Final can't be stored; allowed: the type, or ClassVar"
+                )
             if get_origin(annotation) is not ClassVar and annotation is not ClassVar:
                 _check_name(owner, name, reserved)
                 fields[name] = _field(owner, name, annotation, vars(source).get(name, PydanticUndefined))
@@ -270,6 +275,9 @@ def _check_options(where: str, info: FieldInfo, options: Mapping[str, Any]) -> N
         raise ConfigurationError(f"{where}: Field has no option {name!r}{hint}")
     if info.alias or info.validation_alias or info.serialization_alias:
         raise ConfigurationError(f"{where}: aliases are not supported; the JSON key is the field's name")
+    if info.default_factory is not None and not callable(info.default_factory):
+        raise ConfigurationError(f"{where}: default_factory={info.default_factory!r} given; allowed: a function")
+    check_count(where, "decimal_places", options.get("decimal_places"))
     target = options.get("foreign_key")
     if target is not None and not (isinstance(target, str) and target.count(".") in (1, 2)):
         raise ConfigurationError(f"{where}: foreign_key={target!r} given; allowed: 'table.column'")

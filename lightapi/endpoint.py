@@ -27,6 +27,7 @@ from lightapi.meta import MetaOptions, check_misplaced
 from lightapi.methods import verbs_of
 from lightapi.problems import Problems, told
 from lightapi.schema import Schemas, build_schemas
+from lightapi.validators import Decorated, check_validated, declared_validators
 
 __all__ = ["RestEndpoint"]
 
@@ -51,6 +52,7 @@ class RestEndpoint:
     _fields: ClassVar[dict[str, FieldSpec]]
     _shape: ClassVar[Shape]
     _attributes: ClassVar[Mapping[str, str]]
+    _decorated: ClassVar[Decorated]
     _options: ClassVar[MetaOptions]
     _schemas: ClassVar[Schemas]
     _meta: ClassVar[dict[str, Any]]
@@ -79,6 +81,9 @@ class RestEndpoint:
         problems.raise_all()
         cls._allowed_methods = verbs_of(cls, cls._options.methods)
         cls._model_class = cls
+        cls._decorated = declared_validators(cls, cls._allowed_methods)
+        if not cls._options.reflect:
+            check_validated(cls.__name__, cls._decorated, cls._fields)
         config: ConfigDict = getattr(cls, "model_config", ConfigDict())
         cls._attributes = {}
         cls._shaped(declared_shape(cls._fields), config)
@@ -87,7 +92,8 @@ class RestEndpoint:
     def _shaped(cls, shape: Shape, config: ConfigDict) -> None:
         """Take over what the columns are: those declared, later those of a reflected table."""
         cls._shape = shape
-        cls._schemas = build_schemas(cls.__name__, shape, config, forbid=cls._options.extra == "forbid")
+        forbid = cls._options.extra == "forbid"
+        cls._schemas = build_schemas(cls.__name__, shape, config, forbid=forbid, decorated=cls._decorated)
         cls.__schema_create__ = cls._schemas.create
         cls.__schema_read__ = cls._schemas.read
 

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterable, Mapping
 from copy import copy
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Annotated, Any, Optional
 
 import pydantic
@@ -21,6 +22,7 @@ from lightapi.declaration import FieldSpec, Shape
 from lightapi.exceptions import ConfigurationError, InvalidInput
 from lightapi.fields import foreign_extra
 from lightapi.storage import constrained
+from lightapi.validators import Decorated, validators_on
 
 __all__ = ["Schemas", "answer_model", "build_schemas", "invalid_input", "row_serializers"]
 
@@ -39,8 +41,10 @@ _Version = Annotated[int, Strict(), Ge(1)]
 """A JSON integer of at least 1: no bool, no string, no float."""
 
 
-def build_schemas(owner: str, shape: Shape, config: ConfigDict, *, forbid: bool) -> Schemas:
-    """Build the models of one class; ``owner`` names it in messages and in OpenAPI.
+def build_schemas(
+    owner: str, shape: Shape, config: ConfigDict, *, forbid: bool, decorated: Decorated = MappingProxyType({})
+) -> Schemas:
+    """Build the models of one class; ``owner`` names it in messages and in OpenAPI, ``decorated`` are its validators.
 
     Raises ConfigurationError when pydantic can't build a field, naming it.
     """
@@ -61,10 +65,12 @@ def build_schemas(owner: str, shape: Shape, config: ConfigDict, *, forbid: bool)
     create = _keyed(shape, posted, tolerant=tolerant)
     replace = _keyed(shape, {**changed, **version}, tolerant=tolerant)
     patch = _keyed(shape, {**{name: _optional(field) for name, field in changed.items()}, **version}, tolerant=tolerant)
+    first = validators_on(decorated, _attributes(shape, posted), whole=True)
+    again, some = (validators_on(decorated, _attributes(shape, changed), whole=whole) for whole in (True, False))
     return Schemas(
-        create=_model(owner, f"{owner}Create", create, config),
-        replace=_model(owner, f"{owner}Replace", replace, config),
-        patch=_model(owner, f"{owner}Patch", patch, config),
+        create=_model(owner, f"{owner}Create", create, config, first),
+        replace=_model(owner, f"{owner}Replace", replace, config, again),
+        patch=_model(owner, f"{owner}Patch", patch, config, some),
         read=_model(owner, f"{owner}Read", _read_fields(shape), ConfigDict(protected_namespaces=())),
     )
 
@@ -81,17 +87,23 @@ def _keyed(shape: Shape, fields: Fields, *, tolerant: bool) -> Fields:
     return {**{shape.specs[name].attribute: field for name, field in fields.items()}, **ignored}
 
 
+def _attributes(shape: Shape, names: Iterable[str]) -> dict[str, str]:
+    return {name: shape.specs[name].attribute for name in names}
+
+
 def _anything(spec: FieldSpec) -> FieldInfo:
     info: Any = pydantic.Field(default=None, alias=spec.info.alias)
     return info  # type: ignore[no-any-return]
 
 
-def _model(owner: str, name: str, fields: Fields, config: ConfigDict) -> type[BaseModel]:
+def _model(
+    owner: str, name: str, fields: Fields, config: ConfigDict, validators: Mapping[str, Any] = MappingProxyType({})
+) -> type[BaseModel]:
     definitions: dict[str, Any] = {**fields}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Field name .* shadows an attribute")
         try:
-            model: type[BaseModel] = create_model(name, __config__=config, **definitions)
+            model: type[BaseModel] = create_model(name, __config__=config, __validators__={**validators}, **definitions)
             model.model_rebuild()
         except Exception as error:
             # pydantic tells layer by layer where it was; the last line says what is wrong.

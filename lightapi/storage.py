@@ -186,7 +186,7 @@ def _checks(
         return (
             AllowInfNan(allow_inf_nan=False),
             _unless_none(lambda v: _decimal(v, places)),
-            BeforeValidator(_exact_float),
+            BeforeValidator(_exact),
         )
     return checks_of(kind or "")
 
@@ -216,16 +216,23 @@ _EXACT_DIGITS = 15
 """A JSON number of at most so many digits survives being read as a 64-bit float."""
 
 
-def _exact_float(value: Any) -> Any:
-    """Refuse a JSON number that may have lost digits on its way: a string keeps them all."""
-    if (
-        isinstance(value, float)
-        and math.isfinite(value)
-        and len(Decimal(repr(value)).as_tuple().digits) > _EXACT_DIGITS
-    ):
-        raise PydanticCustomError(
-            "decimal_float_precision", "Decimal input with more than 15 digits should be a string, not a number"
-        )
+def _exact(value: Any) -> Any:
+    """Refuse a JSON number that may have lost digits on its way: a string keeps them all.
+
+    What JSON has for a Decimal becomes one here: a strict schema would take nothing else.
+    """
+    if isinstance(value, float) and math.isfinite(value):
+        exact = Decimal(repr(value))
+        if len(exact.as_tuple().digits) > _EXACT_DIGITS:
+            raise PydanticCustomError(
+                "decimal_float_precision", "Decimal input with more than 15 digits should be a string, not a number"
+            )
+        return exact
+    if type(value) in (int, str):
+        try:
+            return Decimal(value)
+        except ArithmeticError:
+            return value
     return value
 
 

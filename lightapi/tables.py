@@ -18,6 +18,7 @@ from lightapi.db.store import Store
 from lightapi.declaration import Shape
 from lightapi.exceptions import ConfigurationError
 from lightapi.schema import Schemas, build_schemas
+from lightapi.validators import check_validated
 
 __all__ = ["Mapped", "mapped"]
 
@@ -67,6 +68,7 @@ def _reflected(endpoint: Any, name: str, metadata: MetaData, store: Store) -> Ta
         **{"ser_json_bytes": "base64", "val_json_bytes": "base64", **getattr(endpoint, "model_config", {})}  # type: ignore[typeddict-item]
     )
     endpoint._attributes = _free_attributes(endpoint, reflection.shape.specs)
+    check_validated(endpoint.__name__, endpoint._decorated, reflection.shape.specs)
     endpoint._shaped(reflection.shape, endpoint.model_config)
     return reflection.table
 
@@ -110,7 +112,9 @@ def _twin(endpoint: Any, table: Table, metadata: MetaData, store: Store) -> Mapp
             "which the class was mapped with"
         )
     forbid = endpoint._options.extra == "forbid"
-    schemas = build_schemas(endpoint.__name__, reflection.shape, endpoint.model_config, forbid=forbid)
+    schemas = build_schemas(
+        endpoint.__name__, reflection.shape, endpoint.model_config, forbid=forbid, decorated=endpoint._decorated
+    )
     return Mapped(reflection.table, reflection.shape, schemas)
 
 

@@ -24,6 +24,7 @@ RANKS = (
             "constraints",
             "storage",
             "declaration",
+            "validators",
             "schema",
             "operators",
             "values",

@@ -16,7 +16,7 @@ from sqlalchemy.orm.exc import StaleDataError
 
 from lightapi.db.crud import Change, Row, Scope, within
 from lightapi.db.mapping import KEPT, utcnow
-from lightapi.exceptions import NotFound, VersionConflict
+from lightapi.exceptions import InvalidInput, NotFound, VersionConflict
 
 if TYPE_CHECKING:
     from lightapi.plan import Plan
@@ -86,11 +86,23 @@ def _find(session: Session, plan: Plan, key: tuple[Any, ...], scope: Scope) -> A
 def create(connection: Connection, plan: Plan, values: Mapping[str, Any]) -> Row:
     """Insert an entity and return it as the database stored it."""
     with session_on(connection) as session:
-        entity = plan.endpoint(**{attribute(plan, name): value for name, value in values.items()})
+        entity = plan.endpoint()
+        _assign(plan, entity, values)
         session.add(entity)
         session.flush()
         session.refresh(entity)
         return values_of(plan, entity)
+
+
+def _assign(plan: Plan, entity: Any, values: Mapping[str, Any]) -> None:
+    """Set columns; what a ``@validates`` method refuses as pydantic's validators do is the client's mistake."""
+    for name, value in values.items():
+        try:
+            setattr(entity, attribute(plan, name), value)
+        except (ValueError, AssertionError) as error:
+            kind = "value_error" if isinstance(error, ValueError) else "assertion_error"
+            said = f"{kind.replace('_', ' ').capitalize()}, {error}"
+            raise InvalidInput([{"type": kind, "loc": [name], "msg": said}]) from error
 
 
 def update_row(connection: Connection, plan: Plan, key: tuple[Any, ...], change: Change, scope: Scope = None) -> Row:
@@ -99,8 +111,7 @@ def update_row(connection: Connection, plan: Plan, key: tuple[Any, ...], change:
         entity = _find(session, plan, key, scope)
         if plan.versioned and entity.version != change.version:
             raise VersionConflict
-        for name, value in change.values.items():
-            setattr(entity, attribute(plan, name), value)
+        _assign(plan, entity, change.values)
         for name in change.reset:
             setattr(entity, attribute(plan, name), plan.statements.server_default(name))
         if "updated_at" in plan.table.info[KEPT]:
