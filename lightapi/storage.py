@@ -329,7 +329,7 @@ def _finite(value: Any) -> Any:
         elif isinstance(part, (list, tuple, set, frozenset)):
             waiting.extend(part)
         elif hasattr(part, "__dict__") and not isinstance(part, type):
-            waiting.extend(vars(part).values())
+            waiting.extend((*vars(part).values(), getattr(part, "__pydantic_extra__", None)))
     return value
 
 

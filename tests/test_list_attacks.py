@@ -10,7 +10,7 @@ from enum import Enum
 from typing import Any, Optional
 
 import pytest
-from sqlalchemy import Engine, select, text
+from sqlalchemy import Engine, literal, select, text
 from sqlalchemy.dialects.postgresql import INET
 from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.requests import Request
@@ -225,7 +225,7 @@ class Shelf(RestEndpoint):
         pagination = Pagination(style="cursor", page_size=2)
 
     def queryset(self, request: Request) -> Any:
-        return TAGGED[request.headers["x-shape"]]()
+        return {**TAGGED, **CLASHING}[request.headers["x-shape"]]()
 
 
 class Tag(RestEndpoint):
@@ -235,6 +235,13 @@ class Tag(RestEndpoint):
     shelf_id: int = Field(foreign_key="shelfs.id")
 
 
+tag: Any = Tag
+CLASHING: dict[str, Callable[[], Any]] = {
+    "entity": lambda: select(Shelf, tag.id, tag.name).join(Tag, tag.shelf_id == Shelf.id),
+    "labelled": lambda: select(Shelf, tag.shelf_id.label("version"), tag.name, literal(9).label("id")).join(
+        Tag, tag.shelf_id == Shelf.id
+    ),
+}
 TAGGED: dict[str, Callable[[], Any]] = {
     "join": lambda: select(Shelf).join(Tag, col(Tag.shelf_id) == col(Shelf.id)),
     "other way": lambda: select(Shelf).select_from(Tag).join(Shelf, col(Tag.shelf_id) == col(Shelf.id)),
@@ -244,6 +251,18 @@ TAGGED: dict[str, Callable[[], Any]] = {
     ),
     "nothing of ours": lambda: select(col(Tag.name).label("tag")),
 }
+
+
+@ONE_HOST
+def test_the_id_of_a_joined_table_is_not_the_rows(api: Api) -> None:
+    client = api({"/shelves": Shelf, "/tags": Tag})
+    for title in ("first", "second"):
+        client.post("/shelves", json={"title": title})
+    client.post("/tags", json={"name": "a", "shelf_id": 2})
+
+    for shape in ("entity", "labelled"):
+        (row,) = client.get("/shelves", headers={"x-shape": shape}).json()["results"]
+        assert (row["id"], row["title"], row["name"]) == (2, "second", "a")
 
 
 @ONE_HOST

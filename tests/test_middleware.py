@@ -192,6 +192,17 @@ class Raises(Middleware):
         return response
 
 
+class Streams(Middleware):
+    """Reads the body piece by piece."""
+
+    async def process(self, request: Request, response: Response | None) -> Response | None:
+        if response is None:
+            request.state.length = sum([len(piece) async for piece in request.stream()])
+            return None
+        response.headers["x-length"] = str(getattr(request.state, "length", ""))
+        return response
+
+
 class SetsState(Middleware):
     """Leaves something for the endpoint."""
 
@@ -218,6 +229,16 @@ def test_a_middleware_may_read_the_body(api: Api) -> None:
     assert response.status_code == 201
     sent = json.dumps(CLEAN_CODE, separators=(",", ":"))
     assert response.headers["x-length"] == str(len(sent))
+
+
+def test_a_middleware_may_stream_the_body(api: Api) -> None:
+    client = api({"/books": Book}, middlewares=[Streams, ReadsAsync])
+
+    response = client.post("/books", json=CLEAN_CODE)
+
+    assert response.status_code == 201
+    assert response.headers["x-length"].startswith(str(len(json.dumps(CLEAN_CODE, separators=(",", ":")))))
+    assert client.post("/books", json={"title": "x" * 2**20}).status_code == 413
 
 
 def test_a_replaced_body_has_its_own_length(api: Api) -> None:

@@ -80,6 +80,18 @@ def test_conflicts_read_the_same_everywhere(kind: str, known: bool, request: pyt
         case.do(metadata.drop_all, write=True, transaction=True)
 
 
+@pytest.mark.parametrize("kind", POSTGRES)
+def test_a_key_that_others_refer_to_is_still_referenced(kind: str, request: pytest.FixtureRequest) -> None:
+    with opened(kind, "loop", request) as case:
+        case.do(seed, write=True, transaction=True)
+
+        answer = failure(case, update(parents).values(id=500), parents)
+
+        assert isinstance(answer, Conflict)
+        assert answer.detail == "conflict: the row is still referenced"
+        case.do(metadata.drop_all, write=True, transaction=True)
+
+
 @every_engine
 def test_refused_values_name_their_field(kind: str, request: pytest.FixtureRequest) -> None:
     with opened(kind, "loop", request) as case:

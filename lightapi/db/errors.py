@@ -147,7 +147,10 @@ def _by_constraint(state: str, error: DBAPIError, table: Table | None, *, deleti
     if state == "23505":
         return _duplicate(_postgres_key(error, table))
     if state in ("23503", "23001"):
-        return _reference(deleting=deleting)
+        # PostgreSQL names the table that refers: another one still needs what the row was called.
+        changing = (error.statement or "").lstrip()[:6].upper() == "UPDATE"
+        refers = _diagnostic(error, "table_name") if changing and table is not None else None
+        return _reference(deleting=deleting or (table is not None and refers not in (None, table.name)))
     if state == "23502":
         return _not_null(_fields([_diagnostic(error, "column_name") or ""], table))
     if state == "23514":

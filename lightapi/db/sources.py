@@ -219,7 +219,7 @@ def _described(plan: Plan, statement: Select[Any]) -> tuple[dict[str, Any], dict
         name = str(described["name"] or f"column_{number}")
         if name in plan.names and name not in fields:
             fields[name] = expression
-        else:
+        elif name not in (*plan.key, "version"):  # those of another table would name another row
             labelled[name] = expression
     return fields, labelled
 

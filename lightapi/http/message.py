@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import AsyncGenerator, Generator, Mapping
 from copy import copy
 from typing import Any, TypeVar
 
@@ -75,6 +75,11 @@ class Request(StarletteRequest):
             self._body = await self._read()
         return self._body
 
+    async def stream(self) -> AsyncGenerator[bytes, None]:
+        """Give the whole body at once, and to everybody who asks: middleware and the endpoint read the same request."""
+        yield await self.body()
+        yield b""
+
     async def prefetch(self) -> None:
         """Read the body ahead of time; a refusal is kept for whoever asks for the body."""
         try:
@@ -88,7 +93,7 @@ class Request(StarletteRequest):
         chunks: list[bytes] = []
         size = 0
         try:
-            async for chunk in self.stream():
+            async for chunk in super().stream():
                 size += len(chunk)
                 if size > limit:
                     raise PayloadTooLarge(limit)
