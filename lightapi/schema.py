@@ -11,7 +11,7 @@ from typing import Annotated, Any, Optional
 
 import pydantic
 from annotated_types import Ge
-from pydantic import BaseModel, ConfigDict, PlainSerializer, Strict, TypeAdapter, create_model
+from pydantic import BaseModel, ConfigDict, PlainSerializer, Strict, TypeAdapter, WrapSerializer, create_model
 from pydantic.fields import FieldInfo
 from pydantic_core import CoreConfig, CoreSchema, SchemaSerializer, SchemaValidator, ValidationError
 from pydantic_core.core_schema import list_schema
@@ -196,10 +196,14 @@ _TEXT_OF = PlainSerializer(str, return_type=str, when_used="unless-none")
 """Some drivers give objects for columns that are text here: an address for INET, a UUID."""
 
 
+_SERIALIZERS = (PlainSerializer, WrapSerializer)
+
+
 def answer_annotation(spec: FieldSpec) -> Any:
     """Return the annotation that serialises a stored value of this field."""
     by_kind: dict[str, Any] = {"json": Any, "custom": Any, "literal": Any, "text": str}
-    if spec.storage.kind == "bytes" and spec.info.metadata:
+    encoded = any(isinstance(each, _SERIALIZERS) or hasattr(each, "encoder") for each in spec.info.metadata)
+    if encoded or (spec.storage.kind == "bytes" and spec.info.metadata):
         return constrained(spec.annotation, spec.info.metadata)  # an encoder answers, too
     if spec.storage.kind == "str" and spec.storage.sa_type is not None and not isinstance(spec.storage.sa_type, String):
         return Annotated[Any, _TEXT_OF]

@@ -12,7 +12,7 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
 import annotated_types
-from pydantic import AfterValidator, AllowInfNan, BeforeValidator, TypeAdapter
+from pydantic import AfterValidator, AllowInfNan, BeforeValidator, NaiveDatetime, TypeAdapter
 from pydantic_core import PydanticCustomError, PydanticKnownError, core_schema
 from sqlalchemy import BigInteger, SmallInteger
 from sqlalchemy.types import TypeEngine, to_instance
@@ -54,6 +54,8 @@ def storage_of(where: str, annotation: Any, metadata: list[Any], options: Mappin
     ``metadata`` are the constraints of the field, those inside ``Optional[Annotated[...]]`` included.
     """
     python, nullable = _split_optional(where, annotation)
+    if python is NaiveDatetime:
+        raise ConfigurationError(f"{where}: NaiveDatetime refuses what is answered, which has a zone; write datetime")
     sa_type = _chosen_type(where, options)
     kind = _kind(python)
     if kind is None and sa_type is None:
@@ -217,10 +219,7 @@ _EXACT_DIGITS = 15
 
 
 def _exact(value: Any) -> Any:
-    """Refuse a JSON number that may have lost digits on its way: a string keeps them all.
-
-    What JSON has for a Decimal becomes one here: a strict schema would take nothing else.
-    """
+    """Make a Decimal of what JSON has for it; refuse a number that may have lost digits: a string keeps them all."""
     if isinstance(value, float) and math.isfinite(value):
         exact = Decimal(repr(value))
         if len(exact.as_tuple().digits) > _EXACT_DIGITS:
@@ -228,12 +227,10 @@ def _exact(value: Any) -> Any:
                 "decimal_float_precision", "Decimal input with more than 15 digits should be a string, not a number"
             )
         return exact
-    if type(value) in (int, str):
-        try:
-            return Decimal(value)
-        except ArithmeticError:
-            return value
-    return value
+    try:
+        return Decimal(value) if type(value) in (int, str) else value
+    except ArithmeticError:
+        return value
 
 
 def _decimal(value: Decimal, places: int | None) -> Decimal:

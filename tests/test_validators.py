@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any, Final, Optional
+from typing import Annotated, Any, Final, Optional
 
 import pytest
-from pydantic import ConfigDict, computed_field, field_serializer, field_validator, model_validator
+from pydantic import (
+    Base64Bytes,
+    Base64Str,
+    ConfigDict,
+    NaiveDatetime,
+    PlainSerializer,
+    computed_field,
+    field_serializer,
+    field_validator,
+    model_validator,
+)
 from sqlalchemy.orm import validates
 
 from lightapi import ConfigurationError, Field, RestEndpoint
@@ -188,6 +198,30 @@ def test_a_wrong_field_says_what_was_given(annotation: Any, field: Any, message:
 def test_the_configuration_of_a_model_is_no_field() -> None:
     with pytest.raises(ConfigurationError, match="'model_config' is an attribute of RestEndpoint"):
         type("Thing", (RestEndpoint,), {"__annotations__": {"model_config": int}})
+
+
+class Encoded(RestEndpoint):
+    """Is answered otherwise than it is stored."""
+
+    text: Base64Str
+    data: Base64Bytes
+    loud: Annotated[str, PlainSerializer(lambda value: value.upper())]
+    maybe: Optional[Annotated[str, PlainSerializer(lambda value: value and value.upper())]] = None
+
+
+def test_what_a_type_serialises_is_answered_and_taken_again(api: Api) -> None:
+    client = api({"/encoded": Encoded})
+    made = client.post("/encoded", json={"text": "YWJjZA==", "data": "aGk=", "loud": "a"}).json()
+
+    assert (made["text"], made["data"], made["loud"], made["maybe"]) == ("YWJjZA==", "aGk=", "A", None)
+    assert client.get("/encoded").json()["results"] == [made]
+    again = client.put("/encoded/1", json=made).json()
+    assert [again[name] for name in ("text", "data", "loud")] == ["YWJjZA==", "aGk=", "A"]
+
+
+def test_a_type_that_refuses_its_own_answer_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match=r"Thing\.at: NaiveDatetime .*write datetime"):
+        type("Thing", (RestEndpoint,), {"__annotations__": {"at": NaiveDatetime}})
 
 
 class Strict(RestEndpoint):
