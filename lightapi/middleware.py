@@ -63,7 +63,9 @@ def _check_process(given: Any, instance: Any) -> None:
             "with process(request, response); Starlette's belong into asgi_middleware=[...]"
         )
     kind = type(instance)
-    if getattr(kind, "process", None) is Middleware.process and not isinstance(instance, CORSMiddleware):
+    if isinstance(instance, CORSMiddleware) or kind is Middleware:
+        return
+    if getattr(kind, "process", None) is Middleware.process:
         near = nearest("process", [name for name in vars(kind) if not name.startswith("__")])
         raise ConfigurationError(f"middlewares: {kind.__name__} has no process(request, response) of its own{near}")
 

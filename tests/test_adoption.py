@@ -400,7 +400,6 @@ class TestTypesThatOnlyTheDatabaseKnows:
         ("kind", "good", "wrong"),
         [
             ("tsvector", "'fat' 'rat'", "24:00:00"),
-            ("tsquery", "'fat' & 'rat'", "1 day"),
             ("regclass", "pg_class", "nothing_of_that_name"),
             ("inet", "10.0.0.1/8", "10.0.0.300"),
         ],
