@@ -469,7 +469,7 @@ class TestRun:
         arguments = ["-m", "lightapi", "run", "--reload"]
         with started(arguments, folder / "log", cwd=folder, environment={}) as program:
             (folder / "main.py").write_text((folder / "main.py").read_text().replace('"/books"', '"/volumes"'))
-            eventually(lambda: program.client.get("/volumes").status_code == 200)
+            eventually(lambda: program.answers("/volumes"))
             (folder / "main.py").write_text("nothing = 1\n")
             eventually(lambda: "lightapi: main.py has no 'app'" in program.log)
             books()

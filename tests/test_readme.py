@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shlex
 import signal
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -18,6 +13,8 @@ from typing import Any, NamedTuple
 
 import httpx
 import pytest
+
+from tests.support.processes import started
 
 README = Path(__file__).parent.parent / "README.md"
 PAGES = [README, *sorted(README.parent.glob("docs/*.md"))]
@@ -48,20 +45,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Run the first example as a user would, on a free port."""
     folder = tmp_path_factory.mktemp("readme")
     (folder / "main.py").write_text(blocks("python")[0])
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    environment = {**os.environ, "LIGHTAPI_PORT": str(port), "PYTHONPATH": str(README.parent)}
-    process = subprocess.Popen([sys.executable, "main.py"], cwd=folder, env=environment)
-    url = f"http://127.0.0.1:{port}"
-    for _ in range(300):
-        try:
-            httpx.get(f"{url}/healthz")
-            break
-        except httpx.TransportError:
-            time.sleep(0.1)
-    yield url
-    process.terminate()
-    assert process.wait(20) in (0, -signal.SIGTERM)  # uvicorn passes the signal on when it is done
+    with started(["main.py"], folder / "log", cwd=folder, environment={}) as program:
+        yield f"http://127.0.0.1:{program.port}"
+        # uvicorn passes the signal on when it is done
+        assert program.stop(patience=20) in (0, -signal.SIGTERM)
 
 
 class Asked(NamedTuple):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -35,12 +36,12 @@ class Program:
         """What it has written so far."""
         return self._log.read_text(encoding="utf-8", errors="replace")
 
-    def answers(self) -> bool:
-        """Tell whether it serves; fail at once when it has ended instead."""
+    def answers(self, path: str | None = None) -> bool:
+        """Tell whether it serves the path, by default its health; fail at once when it has ended instead."""
         assert self.process.poll() is None, f"it ended with status {self.process.returncode}:\n{self.log}"
         try:
-            return self.client.get(self._health).status_code == 200
-        except httpx.TransportError:
+            return self.client.get(path or self._health).status_code == 200
+        except httpx.TransportError:  # one process has left and the next does not listen yet
             return False
 
     def stop(self, patience: float = PATIENCE) -> int:
@@ -66,11 +67,12 @@ class Program:
 
 
 def free_port() -> int:
-    """Find a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Find a port that nobody listens on, below those that the system gives to connections in the meantime."""
+    while True:
+        port = secrets.choice(range(10_000, 32_000))
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def eventually(condition: Callable[[], object], patience: float = PATIENCE) -> None:
