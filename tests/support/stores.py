@@ -74,6 +74,20 @@ class Case:
             return self.loop.run_until_complete(start())
         return drive(start())
 
+    @contextlib.contextmanager
+    def unhurried(self) -> Iterator[None]:
+        """Give what is not being tested half a minute, however short the store's deadline is."""
+        before, self.store.timeout = self.store.timeout, 30.0
+        try:
+            yield
+        finally:
+            self.store.timeout = before
+
+    def put(self, name: str) -> None:
+        """Insert a row, in peace."""
+        with self.unhurried():
+            self.do(self.add(name), write=True)
+
     def add(self, name: str) -> Callable[[Connection], None]:
         """Return the work that inserts a row."""
 
@@ -84,7 +98,8 @@ class Case:
 
     def names(self) -> list[str]:
         """Return all names in the table, sorted."""
-        return self.do(lambda connection: sorted(connection.execute(select(self.table.c.name)).scalars()))
+        with self.unhurried():
+            return self.do(lambda connection: sorted(connection.execute(select(self.table.c.name)).scalars()))
 
     def count(self, connection: Connection) -> int:
         """Count the rows; a piece of reading work."""
@@ -142,11 +157,13 @@ def opened(kind: str, way: str, request: pytest.FixtureRequest, **options: Any) 
 def using(store: SyncStore | AsyncStore, way: str) -> Iterator[Case]:
     """Make the table of a case, and drop it again."""
     case = Case(store, way)
-    case.wait(lambda: store.ready(case.table.metadata.create_all, case.table.name))
+    with case.unhurried():
+        case.wait(lambda: store.ready(case.table.metadata.create_all, case.table.name))
     try:
         yield case
         if store.dialect.name == "postgresql":
-            case.do(case.table.metadata.drop_all, write=True, transaction=True)
+            with case.unhurried():
+                case.do(case.table.metadata.drop_all, write=True, transaction=True)
     finally:
         case.wait(lambda: _dispose(store))
         case.loop.close()
