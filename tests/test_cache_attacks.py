@@ -81,7 +81,7 @@ def test_an_answer_that_varies_by_a_header_nobody_counts_is_not_kept(api: Api) -
 
 def test_answers_that_are_not_kept_are_not_made_one_after_the_other(api: Api) -> None:
     def list_(self: RestEndpoint, request: Request) -> Any:
-        time.sleep(0.2)
+        time.sleep(0.5)
         return JSONResponse({}, headers={"Cache-Control": "no-store"})
 
     client = api({"/notes": _made_by(list_)})
@@ -90,7 +90,7 @@ def test_answers_that_are_not_kept_are_not_made_one_after_the_other(api: Api) ->
 
     client.together([lambda: client.get("/notes")] * 10)
 
-    assert time.monotonic() - begun < 1.5
+    assert time.monotonic() - begun < 3
 
 
 @pytest.mark.hosts("asgi")
