@@ -13,6 +13,7 @@ from collections.abc import Iterator
 import hypothesis
 import pytest
 
+from lightapi import redis_link, redis_wire
 from tests.support import browser, servers
 
 if sys.version_info < (3, 11):  # schemathesis needs it
@@ -62,6 +63,15 @@ def redis_url() -> Iterator[str]:
     """Give the URL of a Redis database that belongs to this worker alone."""
     with servers.join("redis") as server:
         yield servers.redis_database(server, int(WORKER.removeprefix("gw")))
+
+
+@pytest.fixture(autouse=True)
+def patient_redis(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give Redis seconds to answer on a busy machine, except where being late is what is tested."""
+    if "faulty" not in request.fixturenames:
+        monkeypatch.setattr(redis_link, "_MOST", 10.0)
+        monkeypatch.setattr(redis_wire, "LIMIT", 5.0)
+        monkeypatch.setattr(redis_wire.connection_maker, "__kwdefaults__", {"limit": 5.0})
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
