@@ -7,7 +7,8 @@ from datetime import date
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import create_engine, make_url, text
+from starlette.testclient import TestClient
 
 from lightapi import Filtering, LightApi, Pagination, RestEndpoint
 from tests.support.foreign import execute
@@ -200,12 +201,7 @@ class TestDays:
             default_pagination=Pagination(style="cursor", page_size=1),
         )
         for ordering, ids in (("moment", [1, 2, 3]), ("-moment", [3, 2, 1])):
-            page = client.get(f"/held?ordering={ordering}").json()
-            seen = [row["id"] for row in page["results"]]
-            while page["next"] and len(seen) < 5:
-                page = client.get(f"/held?ordering={ordering}&cursor={page['next']}").json()
-                seen += [row["id"] for row in page["results"]]
-            assert seen == ids
+            assert walked(client, ordering) == ids
 
     def test_a_declared_class_keeps_them_too(self, database: Database, serve: Callable[..., Client]) -> None:
         class Held(RestEndpoint):
@@ -223,6 +219,99 @@ class TestDays:
         assert client.post("/held", json={"day": "9999-12-31"}).status_code == 201
         assert stored(database, "day::text") == "9999-12-31"
         assert [row["day"] for row in client.get("/held?day=9999-12-31").json()["results"]] == ["9999-12-31"]
+
+
+KINDS = ("date", "timestamp", "timestamptz", "time", "date[]", "timestamp[]", "timestamptz[]")
+BEYOND = {
+    "date": ("infinity", "-infinity", "0044-03-15 BC", "20000-01-01"),
+    "timestamp": ("infinity", "-infinity", "0044-03-15 12:00 BC", "20000-01-01 12:00"),
+    "timestamptz": ("infinity", "-infinity", "0044-03-15 12:00 BC", "20000-01-01 12:00"),
+    "time": ("24:00",),
+}
+LAST = {"date": "9999-12-31", "timestamp": "9999-12-31T23:59:59.999999Z", "time": "23:59:59.999999"}
+FIRST = {"date": "0001-01-01", "timestamp": "0001-01-01T00:00:00Z"}
+
+
+class TestDaysBeyondPython:
+    """What others stored and Python has not is read as the nearest that it has, alike with every driver."""
+
+    @pytest.mark.parametrize("driver", ["psycopg", "psycopg2", "asyncpg"])
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_they_are_read_as_the_nearest(self, kind: str, driver: str, postgres_url: str) -> None:
+        name = kind.removesuffix("[]")
+        values = BEYOND[name]
+        url = make_url(postgres_url).set(drivername=f"postgresql+{driver}")
+        admin = create_engine(url.set(drivername="postgresql+psycopg"))
+        items = [f"'{{{value}}}'" if kind != name else f"'{value}'" for value in values]
+        execute(admin, f"CREATE TABLE held (id serial PRIMARY KEY, value {kind})")
+        execute(
+            admin, *(f"INSERT INTO held (value) VALUES ({item})" for item in items), "INSERT INTO held DEFAULT VALUES"
+        )
+        app = LightApi.from_database(url.render_as_string(hide_password=False))
+
+        with TestClient(app.asgi) as client:
+            rows = client.get("/held").json()["results"]
+            read = [row["value"][0] if kind != name else row["value"] for row in rows[:-1]]
+            single = [client.get(f"/held/{row['id']}").json() for row in rows]
+        execute(admin, "DROP TABLE held")
+        admin.dispose()
+
+        plain = name.removesuffix("tz")
+        ends = [FIRST[plain] if "BC" in value or value.startswith("-") else LAST[plain] for value in values]
+        assert [value.rstrip("Z") for value in read] == [end.rstrip("Z") for end in ends]
+        assert rows[-1]["value"] is None
+        assert single == rows
+
+    @pytest.mark.parametrize("kind", ["date", "timestamp", "timestamptz"])
+    def test_pages_end_there(self, kind: str, adopt: Adopt) -> None:
+        values = ["2020-01-01", *BEYOND[kind]] * 2
+        client = adopt(
+            f"id serial PRIMARY KEY, moment {kind}",
+            *(f"INSERT INTO held (moment) VALUES ('{value}')" for value in values),
+            default_pagination=Pagination(style="cursor", page_size=1),
+        )
+        for ordering, ids in (
+            ("moment", [3, 8, 4, 9, 1, 6, 5, 10, 2, 7]),
+            ("-moment", [2, 7, 5, 10, 1, 6, 4, 9, 3, 8]),
+        ):
+            assert walked(client, ordering) == ids
+
+    def test_pages_end_at_midnight(self, adopt: Adopt) -> None:
+        client = adopt(
+            "id serial PRIMARY KEY, moment time",
+            "INSERT INTO held (moment) VALUES ('24:00'), ('23:59:59.999999'), ('00:00'), ('24:00')",
+            default_pagination=Pagination(style="cursor", page_size=1),
+        )
+
+        assert walked(client, "moment") == [3, 2, 1, 4]
+
+    @pytest.mark.parametrize("kind", ["timestamp", "timestamptz", "time"])
+    def test_others_are_what_they_were(self, kind: str, database: Database, adopt: Adopt) -> None:
+        client = adopt(f"id serial PRIMARY KEY, moment {kind}, more {kind}[]")
+        moments = ["1969-12-31T23:59:59.999999Z", "2000-01-01T00:00:00Z", "2026-11-23T12:34:56.000001Z"]
+        moments += ["0001-01-03T00:00:00Z", "1999-12-31T23:59:59.5Z", "9999-12-29T23:59:59.999999Z"]
+        if kind == "time":
+            moments = ["00:00:00", "23:59:59.999999", "12:34:56.000001", "00:00:00.5"]
+
+        for moment in moments:
+            row = client.post("/held", json={"moment": moment, "more": [moment, None]}).json()
+
+            assert row["moment"].rstrip("0Z") == moment.rstrip("0Z")
+            assert client.get(f"/held?moment={moment}").json()["results"] == [row]
+            written = "moment AT TIME ZONE 'UTC'" if kind == "timestamptz" else "moment"
+            assert stored(database, f"string_agg(({written})::text, '')").replace(" ", "T") in moment
+            assert stored(database, "bool_and(more[1] = moment AND more[2] IS NULL)")
+            client.delete(f"/held/{row['id']}")
+
+
+def walked(client: Client, ordering: str) -> list[int]:
+    """Return the ids on all pages."""
+    page = client.get(f"/held?ordering={ordering}").json()
+    seen = [row["id"] for row in page["results"]]
+    while page["next"] and len(seen) < 20:
+        page = client.get(f"/held?ordering={ordering}&cursor={page['next']}").json()
+        seen += [row["id"] for row in page["results"]]
+    return seen
 
 
 def test_a_table_that_was_altered_is_read_on(database: Database, adopt: Adopt) -> None:

@@ -4,7 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import CHAR, REAL, ColumnElement, DateTime, Enum, Interval, String, Text, bindparam, cast, type_coerce
+from sqlalchemy import (
+    CHAR,
+    REAL,
+    ColumnElement,
+    Date,
+    DateTime,
+    Enum,
+    Interval,
+    String,
+    Text,
+    Time,
+    bindparam,
+    cast,
+    type_coerce,
+)
 from sqlalchemy.sql.sqltypes import _AbstractInterval
 from sqlalchemy.types import TypeDecorator, UserDefinedType
 
@@ -51,9 +65,9 @@ def as_text(column: ColumnElement[Any]) -> bool:
     """Tell whether PostgreSQL's own text is all that says exactly what stands there.
 
     An interval of a year is 360 days to the database and 365 to Python; an Enum may be stored under its name; asyncpg
-    takes the first and the last second that Python knows for infinity.
+    takes the first and the last second that Python knows for infinity, and days that Python has not are read as others.
     """
-    return isinstance(column.type, Enum) or isinstance(_real_type(column), (_AbstractInterval, DateTime))
+    return isinstance(column.type, Enum) or isinstance(_real_type(column), (_AbstractInterval, DateTime, Date, Time))
 
 
 def raw(column: ColumnElement[Any], *, sqlite: bool) -> ColumnElement[Any]:

@@ -10,11 +10,11 @@ from typing import Any
 
 from sqlalchemy import event
 
+from lightapi.db.any_day import keep_last_days
 from lightapi.db.deadline import Watch
 from lightapi.db.engine import CONNECT_TIMEOUT, Lanes, is_memory
 from lightapi.db.liveness import Peer, remember_peer
 from lightapi.db.operators import FOLD
-from lightapi.db.postgres_types import keep_last_days
 from lightapi.exceptions import ConfigurationError
 
 __all__ = ["connecting", "prepare_engine"]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import date
 from typing import Any
 
 from sqlalchemy import ARRAY, String, Text, cast, type_coerce
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-__all__ = ["Items", "Label", "TextForm", "Unread", "keep_last_days"]
+__all__ = ["Items", "Label", "TextForm", "Unread"]
 
 
 class Unread(TypeDecorator[str]):
@@ -105,25 +104,3 @@ class Items(TypeDecorator[Any]):
         """Let the database make its own of that array."""
         plain: Any = ARRAY(self.item)
         return cast(cast(type_coerce(bindparam, plain), plain), self.real)
-
-
-_EPOCH = date(2000, 1, 1).toordinal()
-_INFINITE = {2**31 - 1: date.max, -(2**31): date.min}
-
-
-def keep_last_days(connection: Any, _record: Any) -> None:
-    """Have an asyncpg connection store 0001-01-01 and 9999-12-31 as they are: it would write infinity."""
-    connection.run_async(
-        lambda driver: driver.set_type_codec(
-            "date", schema="pg_catalog", encoder=_days_of, decoder=_date_of, format="tuple"
-        )
-    )
-
-
-def _days_of(day: date) -> tuple[int]:
-    return (day.toordinal() - _EPOCH,)
-
-
-def _date_of(days: tuple[int]) -> date:
-    (number,) = days
-    return _INFINITE.get(number) or date.fromordinal(number + _EPOCH)

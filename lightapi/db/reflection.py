@@ -24,6 +24,7 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import DBAPIError, NoSuchTableError
 from sqlalchemy.types import NullType
 
+from lightapi.db.any_day import read_any_day
 from lightapi.db.catalog import Catalog
 from lightapi.db.engine import missing_file
 from lightapi.db.legacy import AnyMoment
@@ -88,6 +89,7 @@ def reflected(
         raise ConfigurationError(
             f"{owner}: table {reader.full_name!r} does not exist: there is no file {str(missing)!r}"
         )
+    read_any_day(store.lanes.base)
     try:
         return read_database(store, read)
     except NoSuchTableError:
