@@ -257,7 +257,7 @@ def _validated(validator: SchemaValidator, body: Body) -> BaseModel:
     try:
         # An override's object is validated as the JSON it came from: same rules, same words.
         model: BaseModel = validator.validate_json(body if isinstance(body, bytes) else to_json(body))
-    except ValidationError as error:
+    except (ValidationError, OverflowError) as error:
         raise invalid_input(error) from None
     return model
 

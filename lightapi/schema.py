@@ -211,8 +211,13 @@ def answer_annotation(spec: FieldSpec) -> Any:
     return Optional[annotation]  # noqa: UP045  the annotation is a value here, maybe a string form
 
 
-def invalid_input(error: ValidationError) -> InvalidInput:
-    """Turn pydantic's refusal into a 422; nothing the client sent is echoed."""
+def invalid_input(error: ValidationError | OverflowError) -> InvalidInput:
+    """Turn pydantic's refusal into a 422; nothing the client sent is echoed.
+
+    A timedelta inside a value that Python can't hold is an OverflowError, which does not say where it is.
+    """
+    if isinstance(error, OverflowError):
+        return InvalidInput([{"type": "timedelta_range", "loc": [], "msg": "A duration in the input is too long"}])
     problems = error.errors(include_url=False, include_context=False, include_input=False)
     return InvalidInput([{"type": p["type"], "loc": list(p["loc"]), "msg": p["msg"]} for p in problems])
 

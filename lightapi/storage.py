@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta, timezone
 from decimal import Decimal
@@ -12,7 +13,7 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
 import annotated_types
-from pydantic import AfterValidator, AllowInfNan, BeforeValidator, NaiveDatetime, TypeAdapter
+from pydantic import AfterValidator, AllowInfNan, BeforeValidator, NaiveDatetime, TypeAdapter, WrapValidator
 from pydantic_core import PydanticCustomError, PydanticKnownError, core_schema
 from sqlalchemy import BigInteger, SmallInteger
 from sqlalchemy.types import TypeEngine, to_instance
@@ -184,12 +185,8 @@ def _checks(
     if kind == "bytes" and any(hasattr(constraint, "encoder") for constraint in metadata):
         return ()
     if kind == "decimal":
-        places = details.get("places")
-        return (
-            AllowInfNan(allow_inf_nan=False),
-            _unless_none(lambda v: _decimal(v, places)),
-            BeforeValidator(_exact),
-        )
+        padded = _unless_none(lambda v: _decimal(v, details.get("places")))
+        return (AllowInfNan(allow_inf_nan=False), padded, BeforeValidator(_exact))
     return checks_of(kind or "")
 
 
@@ -307,8 +304,11 @@ def _utc_time(value: time) -> time:
 _LONGEST = timedelta(microseconds=2**63 - 1)
 
 
-def _duration(value: timedelta) -> timedelta:
-    if not -_LONGEST <= value <= _LONGEST:
+def _duration(given: Any, read: Callable[[Any], timedelta | None]) -> timedelta | None:
+    value: timedelta | None = _LONGEST * 2
+    with suppress(OverflowError):  # pydantic-core counts the days before it adds the hours
+        value = read(given)
+    if value is not None and not -_LONGEST <= value <= _LONGEST:
         raise PydanticCustomError("timedelta_range", "Timedelta should be within 292,000 years")
     return value
 
@@ -342,7 +342,7 @@ _SIMPLE_CHECKS = {
     "custom": _unless_none(lambda value: _text(value) if isinstance(value, str) else value),
     "datetime": _unless_none(_utc),
     "time": _unless_none(_utc_time),
-    "timedelta": _unless_none(_duration),
+    "timedelta": WrapValidator(_duration),
     "json": _unless_none(_finite),
     "bytes": _unless_none(_utf8),
 }

@@ -155,6 +155,9 @@ REFUSED: list[tuple[str, str, Any]] = [
     ("date", "a_date", "2023-02-29"),
     ("time", "a_time", "25:00"),
     ("timedelta", "a_timedelta", "soon"),
+    ("timedelta beyond Python", "a_timedelta", "-P999999999DT1S"),
+    ("timedelta number beyond Python", "a_timedelta", -86399999913601),
+    ("timedelta beyond the column", "a_timedelta", "P999999999D"),
     ("enum", "a_enum", "green"),
     ("int enum", "a_level", 3),
     ("literal", "a_literal", "z"),
@@ -203,6 +206,24 @@ def test_a_value_of_the_wrong_type_is_422(client: Client, name: str, sent: Any) 
         assert response.status_code == 422
         assert response.json()["detail"][0]["loc"][0] == name
         assert all(list(entry) == ["type", "loc", "msg"] for entry in response.json()["detail"])
+
+
+class Plan(RestEndpoint):
+    """Durations inside a JSON value."""
+
+    breaks: list[timedelta] = Field(default_factory=list)
+
+
+@pytest.mark.hosts("asgi")
+@pytest.mark.engines("sqlite-sync")
+def test_a_duration_inside_a_value_that_python_can_not_hold_is_422(api: Api) -> None:
+    client = api({"/plans": Plan})
+
+    response = client.post("/plans", json={"breaks": ["PT5M", "-P999999999DT1S"]})
+
+    assert response.status_code == 422
+    assert response.json()["detail"][0]["type"] == "timedelta_range"
+    assert client.post("/plans", json={"breaks": ["PT5M"]}).json()["breaks"] == ["PT5M"]
 
 
 @pytest.mark.hosts("asgi")

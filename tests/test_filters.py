@@ -162,7 +162,7 @@ REFUSED = r"""
     made=2024-13-01 made=9999-12-31T23:59:59-12:00 day=2024-02-30 day=2024-01-01T10:00:00 opens=25:00 code=1 code=
     colour=green colour=RED colour__in=red,green level=3 level=x level=999999999999999999999999999999 size=xl live=2
     live= note__isnull=maybe tags__isnull= host=10.0.0.256 span=x note__in="a note__in="a"b note__in="
-    note__range="a,"b" note__notin=x,"y
+    span=-P999999999DT1S note__range="a,"b" note__notin=x,"y
     name=%00 name__in=a,%00 name__contains=a%00 name__range=a,%00 search=%00 size=%00 colour=%00
 """
 TOO_LONG = [f"{name}={'9' * digits}" for name in ("stock", "stock__range=1,", "level") for digits in (30, 6000)]
