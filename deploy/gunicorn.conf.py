@@ -55,6 +55,9 @@ control_socket_disable = True
 # Whose X-Forwarded-Proto is believed. "*" is right only where nobody but the proxy can connect.
 forwarded_allow_ips = os.environ.get("FORWARDED_ALLOW_IPS") or "127.0.0.1,::1"
 
+# No client has a say in where the application is mounted: from this machine, gunicorn would believe its SCRIPT_NAME.
+forwarder_headers = ""
+
 # Room for a long query with a cursor in it; bodies are limited by the application (max_body_size).
 limit_request_line = 8190
 limit_request_fields = 100

@@ -22,7 +22,7 @@ from lightapi.exceptions import ConfigurationError, InvalidInput, nearest
 from lightapi.http.drive import is_async
 from lightapi.operators import OPERATORS, is_sortable, is_text, operators_of
 from lightapi.problems import Problems
-from lightapi.values import Parser, parser_of, problem, value_parser
+from lightapi.values import MOST_IN_ALL, Parser, parser_of, problem, value_parser
 
 __all__ = ["Asked", "BaseFilter", "FieldFilter", "Filters", "OrderingFilter", "SearchFilter", "filters_of"]
 
@@ -201,6 +201,9 @@ class Filters:
             if operator == "isnull":
                 operator = "isnull" if values[0] else "notnull"
             found[declared.column, operator] = values
+            if sum(map(len, found.values())) > MOST_IN_ALL:
+                message = f"The filters of a request should have at most {MOST_IN_ALL} values in all"
+                raise InvalidInput([*problems, problem("too_long", name, message)])
         if problems:
             raise InvalidInput(problems)
         shape = tuple(sorted(found))  # one statement, in whatever order they were asked for

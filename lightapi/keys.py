@@ -15,20 +15,32 @@ from lightapi.declaration import FieldSpec
 from lightapi.exceptions import InvalidInput, NotFound
 from lightapi.values import split_values, value_parser
 
-__all__ = ["IN_PATHS", "key_formatter", "key_parser"]
+__all__ = ["PART", "WHOLE", "key_formatter", "key_parser"]
 
 Parse = Callable[[str], Any]
 
 
-def _addressable(text: str) -> str:
-    """Refuse a key that no path can end in: clients remove dots (RFC 3986 section 5.2.4), and nothing is the list."""
-    if text in ("", ".", ".."):
+_UNREADABLE = "\N{REPLACEMENT CHARACTER}"
+"""What servers put in place of bytes that are no UTF-8: many paths would name one row."""
+
+
+def _part(text: str) -> str:
+    if _UNREADABLE in text:
         raise PydanticCustomError("key_in_path", "Value should be able to stand in a path")
     return text
 
 
-IN_PATHS = (AfterValidator(_addressable),)
+def _whole(text: str) -> str:
+    """Refuse a key that no path can end in: clients remove dots (RFC 3986 section 5.2.4), and nothing is the list."""
+    if text in ("", ".", ".."):
+        raise PydanticCustomError("key_in_path", "Value should be able to stand in a path")
+    return _part(text)
+
+
+WHOLE = (AfterValidator(_whole),)
 """What a text must be to be the only key of a row."""
+PART = (AfterValidator(_part),)
+"""What it must be to be one of several."""
 
 
 def key_parser(specs: Sequence[FieldSpec], *, sqlite: bool) -> Callable[[str], tuple[Any, ...]]:
@@ -56,6 +68,8 @@ def _parser(spec: FieldSpec, *, sqlite: bool) -> Parse:
     parse = _decoded if spec.storage.kind == "bytes" else value_parser(spec, sqlite=sqlite)
 
     def read(text: str) -> Any:
+        if _UNREADABLE in text:
+            raise NotFound
         try:
             return parse(text)
         except (ValidationError, ValueError):

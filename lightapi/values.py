@@ -18,13 +18,15 @@ from lightapi.fields import SQLITE_DIGITS, fits_sqlite
 from lightapi.operators import TEXT_OPERATORS
 from lightapi.storage import constrained, storage_of
 
-__all__ = ["MOST_VALUES", "Parser", "parser_of", "problem", "split_values", "value_parser"]
+__all__ = ["MOST_IN_ALL", "MOST_VALUES", "Parser", "parser_of", "problem", "split_values", "value_parser"]
 
 Parser = Callable[[str, Sequence[str]], Sequence[Any]]
 """Takes a parameter's name and all its texts; returns its values or raises InvalidInput."""
 
 MOST_VALUES = 1000
-"""How many values ``in`` and ``notin`` take; databases have limits of their own beyond."""
+"""How many values ``in`` and ``notin`` take."""
+MOST_IN_ALL = 10_000
+"""How many values the filters of one request take; databases have limits of their own from 32,766 on."""
 
 
 def problem(kind: str, parameter: str, message: str) -> dict[str, Any]:

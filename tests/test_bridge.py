@@ -272,8 +272,8 @@ def test_a_bad_content_length_is_a_400(make: Make, text: str) -> None:
     assert answer.status == 400
 
 
-def test_a_path_that_is_not_utf8_is_a_404(make: Make) -> None:
-    answer = get(make(echo), "/\xff")
+def test_a_path_that_is_not_dressed_as_pep_3333_says_is_a_404(make: Make) -> None:
+    answer = get(make(echo), "/\u20ac")
 
     assert answer.json() == {"detail": "not found"}
     assert answer.status == 404
@@ -281,7 +281,7 @@ def test_a_path_that_is_not_utf8_is_a_404(make: Make) -> None:
 
 
 def test_a_refusal_of_head_has_no_body(make: Make) -> None:
-    answer = get(make(echo), "/\xff", REQUEST_METHOD="HEAD")
+    answer = get(make(echo), "/\u20ac", REQUEST_METHOD="HEAD")
 
     assert answer.read() == b""
     assert answer.status == 404
@@ -349,7 +349,8 @@ def test_wsgi_lint_accepts_refusals_and_failures(make: Make) -> None:
     client = TestApp(make(app), lint=True)
 
     assert client.get("/", status=500).json == {"detail": "internal server error"}
-    assert client.get("/%ff", status=404).json == {"detail": "not found"}
+    refused = client.get("/", extra_environ={"CONTENT_LENGTH": "5_0"}, status=400)
+    assert refused.json == {"detail": "Content-Length is not a number"}
 
 
 def test_head_has_the_headers_of_get_and_no_body(make: Make) -> None:

@@ -214,8 +214,10 @@ def test_a_bad_content_length_is_a_400(server: Server, length: str) -> None:
     server.assert_well()
 
 
-def test_a_path_that_is_not_utf8_is_a_404(server: Server) -> None:
-    assert server.get("/%ff") == (404, b'{"detail":"not found"}')
+def test_a_path_that_is_not_utf8_reaches_the_app(server: Server) -> None:
+    status, body = server.get("/%ff")
+
+    assert (status, json.loads(body)["path"]) == (200, "/\ufffd")
 
 
 def test_head_has_no_body(server: Server) -> None:

@@ -61,6 +61,7 @@ class TestEntryFiles:
         own["GUNICORN_PRELOAD"] = "1" if preloaded else ""
         with started([*UNDER_GUNICORN, "gunicorn_wsgi:app"], tmp_path / "log", cwd=ROOT, environment=own) as program:
             assert_serves(program)
+            assert program.client.get("/books", headers={"SCRIPT_NAME": "/zzz"}).status_code == 200
             assert program.stop() == 0
             assert f"Using worker: {kind}" in program.log
             assert not re.search("Control|Traceback|ERROR|WARNING|Warning", program.log), program.log

@@ -351,8 +351,9 @@ def test_a_content_encoding_is_415(client: Client, encoding: str) -> None:
 
 
 @pytest.mark.engines("sqlite-sync")
-def test_the_identity_encoding_is_accepted(client: Client) -> None:
-    headers = JSON | {"Content-Encoding": "identity"}
+@pytest.mark.parametrize("lines", [["identity"], ["Identity", "identity"], ["identity, identity"], [""]])
+def test_the_identity_encoding_is_accepted(client: Client, lines: list[str]) -> None:
+    headers = [*JSON.items(), *(("Content-Encoding", line) for line in lines)]
 
     assert client.post("/books", content=BOOK, headers=headers).status_code == 201
 

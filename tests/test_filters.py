@@ -200,6 +200,17 @@ def test_what_is_no_value_of_the_type_is_refused(shelf: Client) -> None:
 
 
 @pytest.mark.hosts("asgi")
+def test_the_values_of_all_filters_are_bounded(shelf: Client) -> None:
+    names = [f"{name}__{op}" for name in ("name", "note", "id", "stock", "weight", "version") for op in ("in", "notin")]
+
+    def query(values: int) -> str:
+        return "&".join(f"{name}={','.join('7' * values)}" for name in names)
+
+    assert ids(shelf, query(10_000 // len(names))) == []
+    assert locs(shelf, query(10_000 // len(names) + 1)) == [names[-1]]
+
+
+@pytest.mark.hosts("asgi")
 @pytest.mark.parametrize("query", [*EXTREME.split(), *LONGEST], ids=lambda query: query[:30])
 def test_extreme_values_are_never_our_fault(shelf: Client, query: str) -> None:
     if shelf.get(f"/things?{query}").status_code != 200:

@@ -186,7 +186,7 @@ def test_a_slash_that_belongs_to_an_id_is_no_trailing_slash(api: Api, database: 
     assert len(client.get("/pages/").json()["results"]) == 3
 
 
-@pytest.mark.parametrize("url", ["", ".", ".."])
+@pytest.mark.parametrize("url", ["", ".", "..", "a\ufffd"])
 def test_a_key_that_no_path_can_name_is_refused(url: str, api: Api, database: Database) -> None:
     foreign.execute(database.admin_engine(), PAGES)
     client = api({"/pages": Page})
@@ -196,6 +196,25 @@ def test_a_key_that_no_path_can_name_is_refused(url: str, api: Api, database: Da
     assert refused.status_code == 422
     assert refused.json()["detail"][0]["loc"] == ["url"]
     assert client.get("/pages").json()["results"] == []
+
+
+def test_a_path_that_is_no_utf_8_names_no_row(api: Api, database: Database) -> None:
+    foreign.execute(database.admin_engine(), PAGES, "INSERT INTO pages VALUES ('\ufffd', 'a')")
+    client = api({"/pages": Page})
+
+    for path in ("/pages/%ff", "/pages/%fe"):
+        assert [client.request(verb, path).status_code for verb in ("GET", "DELETE")] == [404, 404]
+    assert len(client.get("/pages").json()["results"]) == 1
+
+
+def test_a_part_of_a_key_that_no_path_can_name_is_refused(api: Api, database: Database) -> None:
+    foreign.create(database.admin_engine(), foreign.COMPOSITE)
+    client = api({"/seats": Seat})
+
+    refused = client.post("/seats", json={"row_name": "\ufffd", "number": 7})
+
+    assert refused.status_code == 422
+    assert refused.json()["detail"][0]["loc"] == ["row_name"]
 
 
 @pytest.mark.parametrize("row_name", ["A", "a,b", '"', 'x"y,z', "ü/ö", ","])

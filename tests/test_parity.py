@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import Engine, create_engine
 from starlette.requests import Request
 
-from lightapi import Field, LightApi, RestEndpoint
+from lightapi import Authentication, BasicAuthentication, Field, LightApi, RestEndpoint
 from tests.support.endpoints import CLEAN_CODE, Book
 from tests.support.hosts import Api, LoopThread
 from tests.support.transports import AsgiTransport
@@ -36,6 +36,13 @@ class Custom(RestEndpoint):
 
     def delete(self, request: Request) -> Any:
         raise RuntimeError("bug")
+
+
+class Closed(RestEndpoint):
+    """For nobody."""
+
+    class Meta:
+        authentication = Authentication(backend=BasicAuthentication)
 
 
 ENDPOINTS: dict[str, type[RestEndpoint]] = {
@@ -128,12 +135,13 @@ def test_every_host_and_engine_gives_the_same_bytes(
 
 
 def test_a_path_that_is_no_utf_8_is_answered_alike(api: Api) -> None:
-    client = api(ENDPOINTS)
+    client = api({**ENDPOINTS, "/closed": Closed})
+    asked = [("GET", "/books/%ff"), ("GET", "/%ff"), ("POST", "/books/%ff"), ("GET", "/closed/%ff"), ("GET", "/b%ff/1")]
 
-    answers = [client.get(path) for path in ("/books/%ff", "/%ff")]
+    answers = [client.request(verb, path) for verb, path in asked]
 
-    assert [answer.json() for answer in answers] == [{"detail": "not found"}] * 2
-    assert [answer.status_code for answer in answers] == [404, 404]
+    assert [answer.status_code for answer in answers] == [404, 404, 405, 401, 404]
+    assert answers[2].headers["allow"] == "GET, PUT, PATCH, DELETE, HEAD, OPTIONS"
 
 
 def test_the_clock_is_written_alike(api: Api) -> None:

@@ -29,7 +29,9 @@ def build_scope(environ: Environ) -> dict[str, Any]:
     name that a2wsgi users know.
     """
     content_length(environ)
-    root_path = _path(environ, "SCRIPT_NAME")
+    root_path, path = _path(environ, "SCRIPT_NAME"), _path(environ, "PATH_INFO")
+    if path and not path.startswith("/"):  # no prefix, but what a client made a server believe: gunicorn takes a header
+        root_path, path = "", root_path + path
     address = environ.get("REMOTE_ADDR")
     return {
         "type": "http",
@@ -37,7 +39,7 @@ def build_scope(environ: Environ) -> dict[str, Any]:
         "http_version": _http_version(environ.get("SERVER_PROTOCOL", "")),
         "method": environ["REQUEST_METHOD"],
         "scheme": environ.get("wsgi.url_scheme", "http"),
-        "path": root_path + _path(environ, "PATH_INFO") or "/",
+        "path": root_path + path or "/",
         "root_path": root_path,
         "query_string": _query_string(environ.get("QUERY_STRING", "")),
         "headers": _headers(environ),
@@ -50,13 +52,13 @@ def build_scope(environ: Environ) -> dict[str, Any]:
 
 
 def _path(environ: Environ, name: str) -> str:
-    """Undo PEP 3333's latin-1 dress of a path that is UTF-8 underneath; any other path names nothing."""
+    """Undo PEP 3333's latin-1 dress of a path; bytes that are no UTF-8 are replaced, as ASGI servers do."""
     dressed: str = environ.get(name, "")
     if dressed.isascii():
         return dressed
     try:
-        return dressed.encode("latin-1").decode("utf-8")
-    except UnicodeError:
+        return dressed.encode("latin-1").decode("utf-8", "replace")
+    except UnicodeEncodeError:
         raise NotFound from None
 
 

@@ -36,7 +36,7 @@ from lightapi.db.sqlite_tables import is_rowid, sqlite_unique, written_types
 from lightapi.db.store import Store
 from lightapi.declaration import MAINTAINED, FieldSpec, Shape, column_spec
 from lightapi.exceptions import ConfigurationError, nearest
-from lightapi.keys import IN_PATHS
+from lightapi.keys import PART, WHOLE
 from lightapi.operators import INCOMPARABLE
 
 __all__ = ["ADDED", "ADOPTED", "REFLECTED", "Reflection", "TableReader", "reflected"]
@@ -245,14 +245,15 @@ class TableReader:
         for number, name in enumerate(names):
             declared = self._declared.get(name)
             if declared is None:
-                specs[name] = self._spec(number, name, found[name], is_key=name in key, is_path=key == (name,))
+                in_path = () if name not in key else WHOLE if key == (name,) else PART
+                specs[name] = self._spec(number, name, found[name], in_path)
             else:
                 self._check(declared, found[name])
                 specs[name] = declared
         added = {name: spec for name, spec in self._declared.items() if name not in specs}
         return {**specs, **added, **{name: MAINTAINED[name] for name in kept}}
 
-    def _spec(self, number: int, name: str, column: Mapping[str, Any], *, is_key: bool, is_path: bool) -> FieldSpec:
+    def _spec(self, number: int, name: str, column: Mapping[str, Any], in_path: tuple[Any, ...]) -> FieldSpec:
         meaning = self._meaning(column)
         default = column.get("default") if column.get("default") is not None else column.get("identity")
         return column_spec(
@@ -260,10 +261,10 @@ class TableReader:
             number,
             kind=meaning.kind,
             python=meaning.python,
-            constraints=(*meaning.constraints, *(IN_PATHS if is_path and meaning.python is str else ())),
+            constraints=(*meaning.constraints, *(in_path if meaning.python is str else ())),
             bounds=meaning.bounds,
             places=meaning.places,
-            nullable=bool(column["nullable"]) and not is_key,
+            nullable=bool(column["nullable"]) and not in_path,
             has_default=default is not None,
         )
 

@@ -22,7 +22,7 @@ async def read_body(request: Request) -> bytes:
     headers = request.headers
     for content_type in headers.getlist("content-type"):
         _check_media_type(content_type)
-    for encoding in headers.getlist("content-encoding"):
+    for encoding in ",".join(headers.getlist("content-encoding")).split(","):  # RFC 9110 section 5.3
         if encoding.strip().lower() not in ("identity", ""):
             raise UnsupportedMediaType(f"content encoding {encoding[:40]!r} is not accepted")
     body = await request.body()
