@@ -171,6 +171,79 @@ class TestArrays:
         assert stored(database, "items::text") == before
 
 
+def test_a_search_looks_into_enums_and_filters_know_all_that_is_declared(adopt: Adopt) -> None:
+    columns = (
+        "mood mood",
+        "feeling feeling",
+        "name text",
+        "code char(3)",
+        "address inet",
+        "place regclass",
+        '"one" "char"',
+    )
+    client = adopt(
+        f"id serial PRIMARY KEY, {', '.join(columns)}",
+        "INSERT INTO held VALUES (1, 'sad', 'ok', 'x', 'abc', '10.0.0.1', 'pg_class', 'S')",
+    )
+    parameters = client.app.openapi()["paths"]["/held"]["get"]["parameters"]
+    names = {each.get("name", "") for each in parameters} - {"page", "page_size", "ordering", ""}
+
+    found = {text: len(client.get(f"/held?search={text}").json()["results"]) for text in ("SA", "ok", "AB", "zz")}
+    assert found == {"SA": 1, "ok": 1, "AB": 1, "zz": 0}
+    for name in sorted(names):
+        for text in ("sad", "1", "", "%", "10.0.0.1", "1.5", "a.b.c", "true", "x'y"):
+            assert client.get("/held", params={name: text}).status_code in (200, 422), (name, text)
+
+
+def test_a_single_byte_is_text(adopt: Adopt) -> None:
+    client = adopt('id serial PRIMARY KEY, "one" "char"')
+
+    row = client.post("/held", json={"one": "S"}).json()
+
+    assert row == {"id": 1, "one": "S"}
+    assert client.put("/held/1", json=row).json() == row
+    assert client.get("/held").json()["results"] == [row]
+
+
+class TestPlaces:
+    """A filter compares with what the client wrote, not with that rounded to the column's places."""
+
+    @pytest.mark.parametrize(
+        ("kind", "stored", "between"),
+        [
+            ("numeric(6,2)", "1.5", ("1.499", "1.501", "99999.9")),
+            ("time(0)", "12:00:00", ("11:59:59.9", "12:00:00.1", "23:00:00")),
+            (
+                "timestamp(0)",
+                "2024-01-01T12:00:00Z",
+                ("2024-01-01T11:59:59.9Z", "2024-01-01T12:00:00.1Z", "2025-01-01"),
+            ),
+            ("interval(0)", "PT10S", ("PT9.9S", "PT10.1S", "P9D")),
+        ],
+        ids=["numeric", "time", "timestamp", "interval"],
+    )
+    def test_values_between_two_that_are_stored(
+        self, kind: str, stored: str, between: tuple[str, str, str], adopt: Adopt
+    ) -> None:
+        client = adopt(f"id serial PRIMARY KEY, v {kind}")
+        client.post("/held", json={"v": stored})
+        below, above, far = between
+
+        def count(query: str) -> int:
+            answer = client.get(f"/held?{query}")
+            assert answer.status_code == 200, answer.text
+            return len(answer.json()["results"])
+
+        assert [count(f"v={below}"), count(f"v={above}"), count(f"v={stored}")] == [0, 0, 1]
+        assert [count(f"v__in={below},{above}"), count(f"v__range={below},{above}")] == [0, 1]
+        assert [count(f"v__gt={below}"), count(f"v__lt={above}"), count(f"v__gte={above}"), count(f"v__lte={far}")] == [
+            1,
+            1,
+            0,
+            1,
+        ]
+
+
 class TestDocuments:
     """JSON's null is a value, where the column has no NULL."""
 

@@ -11,7 +11,9 @@ from sqlalchemy import (
     Date,
     DateTime,
     Enum,
+    Float,
     Interval,
+    Numeric,
     String,
     Text,
     Time,
@@ -20,9 +22,11 @@ from sqlalchemy import (
     type_coerce,
 )
 from sqlalchemy.sql.sqltypes import _AbstractInterval
-from sqlalchemy.types import TypeDecorator, UserDefinedType
+from sqlalchemy.types import TypeDecorator, TypeEngine, UserDefinedType
 
-__all__ = ["Raw", "as_text", "bound", "bound_raw", "from_raw", "raw"]
+from lightapi.db.types import ExactNumeric
+
+__all__ = ["Raw", "as_text", "bound", "bound_raw", "compared_type", "from_raw", "raw"]
 
 
 class Raw(UserDefinedType[Any]):
@@ -56,9 +60,23 @@ def bound(column: ColumnElement[Any], name: str, *, sqlite: bool) -> Any:
     if not sqlite and isinstance(kind, CHAR):
         # CHAR is padded, and to PostgreSQL a padded text is another text.
         return cast(bindparam(name, type_=String()), _AnyChar())
-    parameter = bindparam(name, type_=column.type)
+    parameter = bindparam(name, type_=compared_type(column, sqlite=sqlite))
     # REAL is narrower than the number read from it.
     return cast(parameter, REAL) if isinstance(kind, REAL) and not sqlite else parameter
+
+
+def compared_type(column: ColumnElement[Any], *, sqlite: bool) -> TypeEngine[Any]:
+    """Return the type of values to compare the column with: one of the column's own places would round them first."""
+    kind: TypeEngine[Any] = column.type
+    if sqlite:
+        return kind
+    if isinstance(kind, ExactNumeric):
+        return ExactNumeric()
+    if isinstance(kind, Numeric) and not isinstance(kind, Float):
+        return Numeric() if kind.asdecimal else Numeric(asdecimal=False)
+    if isinstance(kind, Time):
+        return Time(timezone=kind.timezone)
+    return Interval(native=True) if isinstance(kind, _AbstractInterval) else kind
 
 
 def as_text(column: ColumnElement[Any]) -> bool:

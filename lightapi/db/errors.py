@@ -126,7 +126,7 @@ def _by_state(state: str, error: DBAPIError, table: Table | None, *, deleting: b
         return _bad_value()
     if state == "42501":
         return PermissionDenied()
-    if state.startswith("42") and _is_about_a_value(error):
+    if state.startswith(("0A", "3F", "42")) and _is_about_a_value(error):
         return _bad_value()
     if _is_refusal(state) and not (error.statement or "").lstrip()[:6].upper().startswith("SELECT"):
         return Conflict()
@@ -139,7 +139,7 @@ def _is_refusal(state: str) -> bool:
 
 
 def _is_about_a_value(error: DBAPIError) -> bool:
-    """Tell whether a type could not read its value, as ``tsvector`` a syntax error: the statement has no fault then."""
+    """Tell whether a type could not read its value: ``tsvector`` says syntax error, ``regclass`` not supported."""
     return not any(_diagnostic(error, name) for name in ("statement_position", "position", "internal_query"))
 
 

@@ -137,7 +137,9 @@ _TEXTS = (CHAR, TEXT, VARCHAR)
 """Those whose arrays drivers know; others are extensions'."""
 
 
-def _text(real: Any, sqlite: bool) -> Meaning:  # noqa: FBT001
+def _text(real: Any, sqlite: bool) -> Meaning | None:  # noqa: FBT001
+    if type(real) is String and not sqlite:
+        return None  # "char", a single byte: asyncpg gives and takes bytes
     limits = (annotated_types.MaxLen(real.length),) if real.length else ()
     return Meaning("str", str, real, limits)
 

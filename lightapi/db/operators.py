@@ -8,8 +8,9 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Enum, String, Text, Time, and_, bindparam, cast, func, not_, or_, type_coerce
 
-from lightapi.db.binds import bound
+from lightapi.db.binds import bound, compared_type
 from lightapi.db.legacy import AnyTime
+from lightapi.db.postgres_types import Label
 from lightapi.db.types import UTCDateTime
 
 __all__ = ["FOLD", "condition", "is_moment", "parameters_of", "search_condition", "search_parameter"]
@@ -53,7 +54,7 @@ def condition(column: ColumnElement[Any], operator: str, name: str, *, sqlite: b
     if sqlite and is_moment(column):
         return _moment_condition(column, operator, name)
     if operator in ("in", "notin"):
-        values = bindparam(name, type_=column.type, expanding=True)
+        values = bindparam(name, type_=compared_type(column, sqlite=sqlite), expanding=True)
         return column.in_(values) if operator == "in" else or_(column.not_in(values), column.is_(None))
     if operator == "range":
         # Not BETWEEN, whose operands take no COLLATE on PostgreSQL.
@@ -90,7 +91,7 @@ def search_parameter(text: str, *, sqlite: bool) -> str:
 
 def _text_condition(column: ColumnElement[Any], operator: str, name: str, *, sqlite: bool) -> ColumnElement[bool]:
     parameter = bindparam(name, type_=String())
-    text: Any = cast(column, Text) if isinstance(column.type, Enum) else column
+    text: Any = cast(column, Text) if isinstance(column.type, (Enum, Label)) else column
     folded = operator.startswith("i")
     if not sqlite:
         like = text.ilike if folded else text.like
