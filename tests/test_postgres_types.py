@@ -188,11 +188,11 @@ def test_a_search_looks_into_enums_and_filters_know_all_that_is_declared(adopt: 
     parameters = client.app.openapi()["paths"]["/held"]["get"]["parameters"]
     names = {each.get("name", "") for each in parameters} - {"page", "page_size", "ordering", ""}
 
-    found = {text: len(client.get(f"/held?search={text}").json()["results"]) for text in ("SA", "ok", "AB", "zz")}
+    found = {each: len(client.get(f"/held?search={each}").json()["results"]) for each in ("SA", "ok", "AB", "zz")}
     assert found == {"SA": 1, "ok": 1, "AB": 1, "zz": 0}
     for name in sorted(names):
-        for text in ("sad", "1", "", "%", "10.0.0.1", "1.5", "a.b.c", "true", "x'y"):
-            assert client.get("/held", params={name: text}).status_code in (200, 422), (name, text)
+        for value in ("sad", "1", "", "%", "10.0.0.1", "1.5", "a.b.c", "true", "x'y"):
+            assert client.get("/held", params={name: value}).status_code in (200, 422), (name, value)
 
 
 def test_a_single_byte_is_text(adopt: Adopt) -> None:
@@ -242,6 +242,22 @@ class TestPlaces:
             0,
             1,
         ]
+
+    @pytest.mark.parametrize(
+        ("kind", "stored", "other"),
+        [("numeric(6,2)", "1.50", "1.501"), ("time(0)", "12:00:00", "12:00:00.1"), ("interval(0)", "PT10S", "PT10.1S")],
+        ids=["numeric", "time", "interval"],
+    )
+    def test_an_id_between_two_that_are_stored_names_no_row(
+        self, kind: str, stored: str, other: str, adopt: Adopt
+    ) -> None:
+        client = adopt(f"v {kind}, note text, PRIMARY KEY (v)")
+        assert client.post("/held", json={"v": stored}).headers["location"] == f"/held/{stored.replace(':', '%3A')}"
+
+        assert [client.request(verb, f"/held/{other}").status_code for verb in ("GET", "DELETE")] == [404, 404]
+        assert client.patch(f"/held/{other}", json={"note": "x"}).status_code == 404
+        assert client.patch(f"/held/{stored}", json={"note": "x"}).json() == {"v": stored, "note": "x"}
+        assert client.delete(f"/held/{stored}").status_code == 204
 
 
 class TestDocuments:
