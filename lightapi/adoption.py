@@ -17,12 +17,12 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchTableError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from lightapi.config import Authentication, Filtering, Pagination
-from lightapi.db.any_day import read_any_day
 from lightapi.db.catalog import Relation, catalog_of, relations
 from lightapi.db.engine import is_memory, missing_file
 from lightapi.db.outside import read_database
 from lightapi.db.reflection import ADOPTED, Reflection, TableReader
 from lightapi.db.store import Store
+from lightapi.db.tolerant import read_tolerantly
 from lightapi.declaration import FieldSpec
 from lightapi.endpoint import RestEndpoint
 from lightapi.exceptions import ConfigurationError, nearest
@@ -182,7 +182,7 @@ def _read(store: Store, metadata: MetaData, wish: Wish) -> list[tuple[Relation, 
                 found.append((relation, reflection))
         return found
 
-    read_any_day(store.lanes.base)
+    read_tolerantly(store.lanes.base)
     try:
         return read_database(store, work)
     except (DBAPIError, PoolTimeout, OSError, TypeError, asyncio.TimeoutError) as error:

@@ -74,6 +74,15 @@ def test_a_refused_write_changes_nothing(client: Client) -> None:
     assert client.get("/counters/1").content == before
 
 
+def test_a_write_never_meets_the_row_that_came_after(client: Client) -> None:
+    assert client.delete("/counters/1").status_code == 204
+    later = client.post("/counters", json={}).json()
+
+    for verb in ("PUT", "PATCH"):
+        assert client.request(verb, "/counters/1", json={"value": 5, "version": 1}).status_code == 404
+    assert client.get(f"/counters/{later['id']}").json() == later
+
+
 def test_delete_needs_no_version(client: Client) -> None:
     assert client.delete("/counters/1").status_code == 204
 

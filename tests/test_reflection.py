@@ -145,6 +145,24 @@ def test_sqlites_misplaced_values_are_answered_as_they_stand(kinds: Client, data
     assert kinds.get("/kinds").json()["results"] == [row]
 
 
+@ONE_HOST
+@pytest.mark.engines("sqlite-sync", "sqlite-async")
+def test_texts_that_are_no_utf_8_are_answered_and_searched(database: Database, api: Api) -> None:
+    foreign.execute(
+        database.admin_engine(),
+        "CREATE TABLE names (id integer PRIMARY KEY, name text)",
+        "INSERT INTO names VALUES (1, CAST(x'4df66c6c6572' AS text)), (2, 'M\u00dcLLER')",
+    )
+    meta = {"table": "names", "filtering": Filtering(search=["name"], fields=["name__icontains", "name__contains"])}
+    client = api({"/names": reflecting("Name", meta)})
+
+    rows = client.get("/names").json()["results"]
+    assert rows == [{"id": 1, "name": "M\ufffdller"}, {"id": 2, "name": "M\u00dcLLER"}]
+    assert client.get("/names/1").json() == rows[0]
+    for query, ids in (("search=LLE", [1, 2]), ("name__icontains=m%C3%BC", [2]), ("name__contains=ller", [1])):
+        assert [row["id"] for row in client.get(f"/names?{query}").json()["results"]] == ids
+
+
 @pytest.mark.parametrize("when", ["outside a loop", "inside a loop"])
 @ONE_HOST
 def test_a_missing_table_is_found_at_register(make_engine: Engines, when: str) -> None:

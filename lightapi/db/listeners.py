@@ -10,11 +10,11 @@ from typing import Any
 
 from sqlalchemy import event
 
-from lightapi.db.any_day import keep_last_days
 from lightapi.db.deadline import Watch
 from lightapi.db.engine import CONNECT_TIMEOUT, Lanes, is_memory
 from lightapi.db.liveness import Peer, remember_peer
 from lightapi.db.operators import FOLD
+from lightapi.db.tolerant import keep_last_days
 from lightapi.exceptions import ConfigurationError
 
 __all__ = ["connecting", "prepare_engine"]
@@ -90,9 +90,9 @@ def _add_functions(connection: Any, record: Any, _proxied: Any) -> None:
         connection.create_function(FOLD, 1, fold, deterministic=True)
 
 
-def fold(value: Any) -> Any:
-    """Return a text in lower case, all alphabets included; anything else as it is."""
-    return value.lower() if isinstance(value, str) else value
+def fold(value: bytes | None) -> str | None:
+    """Return a text in lower case, all alphabets included; it comes as bytes, for it may be no UTF-8."""
+    return None if value is None else value.decode("utf-8", "replace").lower()
 
 
 def _enforce_foreign_keys(connection: Any, record: Any, _proxied: Any) -> None:

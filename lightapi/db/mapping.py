@@ -123,7 +123,8 @@ def make_table(
     now = func.current_timestamp()
     columns.append(Column("created_at", types.UTCDateTime, default=utcnow, server_default=now))
     columns.append(Column("updated_at", types.UTCDateTime, default=utcnow, onupdate=utcnow, server_default=now))
-    table = Table(name, metadata, *columns, schema=schema)
+    # Without it SQLite gives the id of a deleted row to the next: what was meant for the one would meet the other.
+    table = Table(name, metadata, *columns, schema=schema, sqlite_autoincrement=True)
     table.info[KEPT] = ("version", "created_at", "updated_at")
     return table
 

@@ -6,7 +6,21 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, time, timezone
 from typing import Any
 
-from sqlalchemy import ColumnElement, Enum, String, Text, Time, and_, bindparam, cast, func, not_, or_, type_coerce
+from sqlalchemy import (
+    ColumnElement,
+    Enum,
+    LargeBinary,
+    String,
+    Text,
+    Time,
+    and_,
+    bindparam,
+    cast,
+    func,
+    not_,
+    or_,
+    type_coerce,
+)
 
 from lightapi.db.binds import bound, compared_type
 from lightapi.db.legacy import AnyTime
@@ -98,7 +112,7 @@ def _text_condition(column: ColumnElement[Any], operator: str, name: str, *, sql
         found: ColumnElement[bool] = like(parameter, escape=_ESCAPE)
         return found
     # LIKE ignores case on SQLite; these functions do not, and have no wildcards.
-    text = getattr(func, FOLD)(text) if folded else text
+    text = getattr(func, FOLD)(cast(text, LargeBinary)) if folded else text
     place = operator.removeprefix("i")
     if place == "contains":
         return func.instr(text, parameter) > 0

@@ -24,7 +24,6 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import DBAPIError, NoSuchTableError
 from sqlalchemy.types import NullType
 
-from lightapi.db.any_day import read_any_day
 from lightapi.db.catalog import Catalog
 from lightapi.db.engine import missing_file
 from lightapi.db.legacy import AnyMoment
@@ -34,6 +33,7 @@ from lightapi.db.outside import read_database
 from lightapi.db.references import foreign_keys
 from lightapi.db.sqlite_tables import is_rowid, sqlite_unique, written_types
 from lightapi.db.store import Store
+from lightapi.db.tolerant import read_tolerantly
 from lightapi.declaration import MAINTAINED, FieldSpec, Shape, column_spec
 from lightapi.exceptions import ConfigurationError, nearest
 from lightapi.keys import PART, WHOLE
@@ -89,7 +89,7 @@ def reflected(
         raise ConfigurationError(
             f"{owner}: table {reader.full_name!r} does not exist: there is no file {str(missing)!r}"
         )
-    read_any_day(store.lanes.base)
+    read_tolerantly(store.lanes.base)
     try:
         return read_database(store, read)
     except NoSuchTableError:

@@ -1,7 +1,8 @@
-"""Read the days and times of PostgreSQL that Python has not as the nearest that it has.
+"""Read what others stored and Python has not as the nearest that it has, on the connections of an app that reflects.
 
-Infinity, the years before 1 and after 9999, and 24:00 may stand in tables that others made. The drivers refuse the row
-(psycopg), guess (psycopg2) or do the one or the other (asyncpg). Their own readers are asked first.
+PostgreSQL's dates may be infinite, before the year 1 or after 9999, and its times 24:00: the drivers refuse the row
+(psycopg), guess (psycopg2) or do the one or the other (asyncpg). Their own readers are asked first. SQLite's texts may
+hold bytes that are no UTF-8.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Engine, event
 
-__all__ = ["keep_last_days", "read_any_day"]
+__all__ = ["keep_last_days", "read_tolerantly"]
 
-_DONE = "lightapi.any_day"
+_DONE = "lightapi.tolerant"
 
 
 # A timestamp has no time zone.
@@ -44,8 +45,8 @@ _KINDS = {
 }
 
 
-def read_any_day(engine: Engine) -> None:
-    """Have every connection of the engine do so from its next checkout on; nothing where it is not PostgreSQL's."""
+def read_tolerantly(engine: Engine) -> None:
+    """Have every connection of the engine do so from its next checkout on."""
     listener = _LISTENERS.get(engine.dialect.driver)
     if listener is not None and not event.contains(engine, "checkout", listener):
         event.listen(engine, "checkout", listener)
@@ -166,7 +167,17 @@ def _once(adapt: Callable[[Any, Any], None]) -> Callable[[Any, Any, Any], None]:
     return listener
 
 
+def _sqlite(_connection: Any, driver: Any) -> None:
+    driver.text_factory = _text
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("utf-8", "replace")
+
+
 _LISTENERS = {
+    "pysqlite": _once(_sqlite),
+    "aiosqlite": _once(_sqlite),
     "psycopg": _once(_psycopg),
     "psycopg_async": _once(_psycopg),
     "psycopg2": _once(_psycopg2),
