@@ -14,6 +14,7 @@ import hypothesis
 import pytest
 
 from lightapi import redis_link, redis_wire
+from lightapi.db import listeners
 from tests.support import browser, servers
 
 if sys.version_info < (3, 11):  # schemathesis needs it
@@ -66,8 +67,9 @@ def redis_url() -> Iterator[str]:
 
 
 @pytest.fixture(autouse=True)
-def patient_redis(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give Redis seconds to answer on a busy machine, except where being late is what is tested."""
+def patient(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give servers seconds more to answer on a busy machine, except where being late is what is tested."""
+    monkeypatch.setattr(listeners, "CONNECT_TIMEOUT", 10)
     if "faulty" not in request.fixturenames:
         monkeypatch.setattr(redis_link, "_MOST", 10.0)
         monkeypatch.setattr(redis_wire, "LIMIT", 5.0)
