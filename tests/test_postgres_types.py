@@ -190,6 +190,8 @@ def test_a_search_looks_into_enums_and_filters_know_all_that_is_declared(adopt: 
 
     found = {each: len(client.get(f"/held?search={each}").json()["results"]) for each in ("SA", "ok", "AB", "zz")}
     assert found == {"SA": 1, "ok": 1, "AB": 1, "zz": 0}
+    for place in ("1.5", "a.b.c", "a.b.c.d", "nowhere"):
+        assert client.post("/held", json={"place": place}).status_code == 422
     for name in sorted(names):
         for value in ("sad", "1", "", "%", "10.0.0.1", "1.5", "a.b.c", "true", "x'y"):
             assert client.get("/held", params={name: value}).status_code in (200, 422), (name, value)

@@ -147,6 +147,21 @@ def test_sqlites_misplaced_values_are_answered_as_they_stand(kinds: Client, data
 
 @ONE_HOST
 @pytest.mark.engines("sqlite-sync", "sqlite-async")
+@pytest.mark.parametrize("encoding", ["UTF-16le", "UTF-16be"])
+def test_a_file_of_another_encoding_is_searched(database: Database, api: Api, encoding: str) -> None:
+    foreign.execute(
+        database.admin_engine(),
+        f"PRAGMA encoding = '{encoding}'",
+        "CREATE TABLE names (id integer PRIMARY KEY, name text)",
+        "INSERT INTO names VALUES (1, 'M\u00dcLLER')",
+    )
+    client = api({"/names": reflecting("Name", {"table": "names", "filtering": Filtering(search=["name"])})})
+
+    assert [len(client.get(f"/names?search={text}").json()["results"]) for text in ("m%C3%BC", "o")] == [1, 0]
+
+
+@ONE_HOST
+@pytest.mark.engines("sqlite-sync", "sqlite-async")
 def test_texts_that_are_no_utf_8_are_answered_and_searched(database: Database, api: Api) -> None:
     foreign.execute(
         database.admin_engine(),

@@ -74,8 +74,6 @@ def compared_type(column: ColumnElement[Any], *, sqlite: bool) -> TypeEngine[Any
         return ExactNumeric()
     if isinstance(kind, Numeric) and not isinstance(kind, Float):
         return Numeric() if kind.asdecimal else Numeric(asdecimal=False)
-    if isinstance(kind, Time):
-        return Time(timezone=kind.timezone)
     return Interval(native=True) if isinstance(kind, _AbstractInterval) else kind
 
 

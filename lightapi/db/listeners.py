@@ -6,6 +6,7 @@ import os
 import sqlite3
 import threading
 import weakref
+from functools import partial
 from typing import Any
 
 from sqlalchemy import event
@@ -86,13 +87,14 @@ def _drop_outdated(context: Any) -> None:
 def _add_functions(connection: Any, record: Any, _proxied: Any) -> None:
     # At checkout, as foreign keys are enforced.
     if _FUNCTIONS not in record.info:
+        (encoding,) = _execute(connection, "PRAGMA encoding") or ("UTF-8",)
+        connection.create_function(FOLD, 1, partial(fold, encoding), deterministic=True)
         record.info[_FUNCTIONS] = True
-        connection.create_function(FOLD, 1, fold, deterministic=True)
 
 
-def fold(value: bytes | None) -> str | None:
-    """Return a text in lower case, all alphabets included; it comes as bytes, for it may be no UTF-8."""
-    return None if value is None else value.decode("utf-8", "replace").lower()
+def fold(encoding: str, value: bytes | None) -> str | None:
+    """Return a text in lower case, all alphabets included; it comes in the file's encoding, which it may break."""
+    return None if value is None else value.decode(encoding, "replace").lower()
 
 
 def _enforce_foreign_keys(connection: Any, record: Any, _proxied: Any) -> None:
@@ -117,9 +119,11 @@ def _use_write_ahead_log(connection: Any, _record: Any) -> None:
             raise
 
 
-def _execute(connection: Any, statement: str) -> None:
+def _execute(connection: Any, statement: str) -> Any:
+    """Return the first row."""
     cursor = connection.cursor()
     try:
         cursor.execute(statement)
+        return cursor.fetchone()
     finally:
         cursor.close()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import date, datetime, time, timedelta, timezone
-from functools import partial
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 from sqlalchemy import Engine, event
@@ -59,6 +59,7 @@ def _psycopg(_connection: Any, driver: Any) -> None:
         driver.adapters.register_loader(name, _loader(driver.adapters.get_loader(kind.oid, Format.TEXT), kind))
 
 
+@cache
 def _loader(base: Any, kind: _Kind) -> Any:
     """Return a loader that asks ``base``, which may be one of psycopg's in C and can't be inherited from."""
     from psycopg import DataError
@@ -161,14 +162,15 @@ def _time(ticks: tuple[int]) -> time:
 def _once(adapt: Callable[[Any, Any], None]) -> Callable[[Any, Any, Any], None]:
     def listener(connection: Any, record: Any, _proxied: Any) -> None:
         if _DONE not in record.info:
-            record.info[_DONE] = True
             adapt(connection, record.driver_connection)
+            record.info[_DONE] = True
 
     return listener
 
 
 def _sqlite(_connection: Any, driver: Any) -> None:
-    driver.text_factory = _text
+    if driver.text_factory is str:  # nobody's own
+        driver.text_factory = _text
 
 
 def _text(raw: bytes) -> str:
