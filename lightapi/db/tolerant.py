@@ -89,7 +89,7 @@ def _psycopg2(_connection: Any, driver: Any) -> None:
         extensions.register_type(extensions.new_array_type((kind.array,), f"{name}[]", reader), driver)
 
 
-def _read(base: Callable[[Any, Any], Any], kind: _Kind, text: str | None, cursor: Any) -> Any:
+def _read(base: Callable[[Any, Any], Any], kind: _Kind, text: Any, cursor: Any) -> Any:
     if text is None:
         return None
     if "infinity" in text or text.startswith("24:"):
