@@ -25,7 +25,7 @@ from lightapi.db.types import check_sqlite_decimals
 from lightapi.http.message import JSONBytes
 from lightapi.pagination import Around, Links, Page, cursor_page, offset_page, page_asked
 from lightapi.plan import Answers, Plan
-from lightapi.schema import invalid_input
+from lightapi.schema import invalid_input, overflowing
 
 if TYPE_CHECKING:
     from lightapi.filters import Asked
@@ -254,11 +254,17 @@ def destroying(plan: Plan, key: str, scope: Any = None) -> Operation:
 
 
 def _validated(validator: SchemaValidator, body: Body) -> BaseModel:
+    # An override's object is validated as the JSON it came from: same rules, same words.
+    given = body if isinstance(body, bytes) else to_json(body)
     try:
-        # An override's object is validated as the JSON it came from: same rules, same words.
-        model: BaseModel = validator.validate_json(body if isinstance(body, bytes) else to_json(body))
-    except (ValidationError, OverflowError) as error:
+        model: BaseModel = validator.validate_json(given)
+    except ValidationError as error:
         raise invalid_input(error) from None
+    except OverflowError:
+        refusal = overflowing(validator, given)
+        if refusal is None:
+            raise
+        raise refusal from None
     return model
 
 

@@ -72,7 +72,7 @@ def _parser(spec: FieldSpec, *, sqlite: bool) -> Parse:
             raise NotFound
         try:
             return parse(text)
-        except (ValidationError, ValueError):
+        except (ValidationError, ValueError, OverflowError):
             raise NotFound from None
 
     return read

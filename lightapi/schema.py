@@ -13,7 +13,7 @@ import pydantic
 from annotated_types import Ge
 from pydantic import BaseModel, ConfigDict, PlainSerializer, Strict, TypeAdapter, WrapSerializer, create_model
 from pydantic.fields import FieldInfo
-from pydantic_core import CoreConfig, CoreSchema, SchemaSerializer, SchemaValidator, ValidationError
+from pydantic_core import CoreConfig, CoreSchema, SchemaSerializer, SchemaValidator, ValidationError, from_json, to_json
 from pydantic_core.core_schema import list_schema
 from sqlalchemy import String
 from typing_extensions import TypedDict
@@ -21,10 +21,10 @@ from typing_extensions import TypedDict
 from lightapi.declaration import FieldSpec, Shape
 from lightapi.exceptions import ConfigurationError, InvalidInput
 from lightapi.fields import foreign_extra
-from lightapi.storage import constrained
+from lightapi.storage import TOO_LONG, constrained
 from lightapi.validators import Decorated, validators_on
 
-__all__ = ["Schemas", "answer_model", "build_schemas", "invalid_input", "row_serializers"]
+__all__ = ["Schemas", "answer_model", "build_schemas", "invalid_input", "overflowing", "row_serializers"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,13 +211,21 @@ def answer_annotation(spec: FieldSpec) -> Any:
     return Optional[annotation]  # noqa: UP045  the annotation is a value here, maybe a string form
 
 
-def invalid_input(error: ValidationError | OverflowError) -> InvalidInput:
-    """Turn pydantic's refusal into a 422; nothing the client sent is echoed.
+def overflowing(validator: SchemaValidator, body: bytes) -> InvalidInput | None:
+    """Return the 422 for an object with durations beyond Python's, None without: pydantic-core does not say where."""
+    problems = []
+    for name, value in from_json(body).items():
+        try:
+            validator.validate_json(to_json({name: value}))
+        except ValidationError:
+            continue
+        except OverflowError:
+            problems.append({"type": "timedelta_range", "loc": [name], "msg": TOO_LONG})
+    return InvalidInput(problems) if problems else None
 
-    A timedelta inside a value that Python can't hold is an OverflowError, which does not say where it is.
-    """
-    if isinstance(error, OverflowError):
-        return InvalidInput([{"type": "timedelta_range", "loc": [], "msg": "A duration in the input is too long"}])
+
+def invalid_input(error: ValidationError) -> InvalidInput:
+    """Turn pydantic's refusal into a 422; nothing the client sent is echoed."""
     problems = error.errors(include_url=False, include_context=False, include_input=False)
     return InvalidInput([{"type": p["type"], "loc": list(p["loc"]), "msg": p["msg"]} for p in problems])
 

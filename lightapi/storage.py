@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta, timezone
 from decimal import Decimal
@@ -13,7 +12,7 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
 import annotated_types
-from pydantic import AfterValidator, AllowInfNan, BeforeValidator, NaiveDatetime, TypeAdapter, WrapValidator
+from pydantic import AfterValidator, AllowInfNan, BeforeValidator, NaiveDatetime, TypeAdapter
 from pydantic_core import PydanticCustomError, PydanticKnownError, core_schema
 from sqlalchemy import BigInteger, SmallInteger
 from sqlalchemy.types import TypeEngine, to_instance
@@ -22,7 +21,7 @@ from lightapi.constraints import ADDRESSES, check_constraints
 from lightapi.exceptions import ConfigurationError
 from lightapi.fields import MAX_DIGITS, canonical_decimal
 
-__all__ = ["NO_NUL", "Storage", "checks_of", "constrained", "storage_of"]
+__all__ = ["NO_NUL", "TOO_LONG", "Storage", "checks_of", "constrained", "storage_of"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -304,12 +303,12 @@ def _utc_time(value: time) -> time:
 _LONGEST = timedelta(microseconds=2**63 - 1)
 
 
-def _duration(given: Any, read: Callable[[Any], timedelta | None]) -> timedelta | None:
-    value: timedelta | None = _LONGEST * 2
-    with suppress(OverflowError):  # pydantic-core counts the days before it adds the hours
-        value = read(given)
-    if value is not None and not -_LONGEST <= value <= _LONGEST:
-        raise PydanticCustomError("timedelta_range", "Timedelta should be within 292,000 years")
+TOO_LONG = "Timedelta should be within 292,000 years"
+
+
+def _duration(value: timedelta) -> timedelta:
+    if not -_LONGEST <= value <= _LONGEST:
+        raise PydanticCustomError("timedelta_range", TOO_LONG)
     return value
 
 
@@ -342,7 +341,7 @@ _SIMPLE_CHECKS = {
     "custom": _unless_none(lambda value: _text(value) if isinstance(value, str) else value),
     "datetime": _unless_none(_utc),
     "time": _unless_none(_utc_time),
-    "timedelta": WrapValidator(_duration),
+    "timedelta": _unless_none(_duration),
     "json": _unless_none(_finite),
     "bytes": _unless_none(_utf8),
 }

@@ -16,7 +16,7 @@ from lightapi.declaration import FieldSpec
 from lightapi.exceptions import InvalidInput
 from lightapi.fields import SQLITE_DIGITS, fits_sqlite
 from lightapi.operators import TEXT_OPERATORS
-from lightapi.storage import constrained, storage_of
+from lightapi.storage import TOO_LONG, constrained, storage_of
 
 __all__ = ["MOST_IN_ALL", "MOST_VALUES", "Parser", "parser_of", "problem", "split_values", "value_parser"]
 
@@ -117,6 +117,8 @@ def _parsed(parameter: str, texts: Sequence[str], parse: Callable[[str], Any]) -
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         raise InvalidInput([problem(first["type"], parameter, first["msg"])]) from None
+    except OverflowError:  # pydantic-core counts a duration's days before it adds the hours
+        raise InvalidInput([problem("timedelta_range", parameter, TOO_LONG)]) from None
 
 
 def _single(parse: Callable[[str], Any]) -> Parser:

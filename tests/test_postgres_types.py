@@ -258,6 +258,7 @@ class TestPlaces:
 
         assert [client.request(verb, f"/held/{other}").status_code for verb in ("GET", "DELETE")] == [404, 404]
         assert client.patch(f"/held/{other}", json={"note": "x"}).status_code == 404
+        assert client.get("/held/-P999999999DT1S").status_code == 404
         assert client.patch(f"/held/{stored}", json={"note": "x"}).json() == {"v": stored, "note": "x"}
         assert client.delete(f"/held/{stored}").status_code == 204
 
