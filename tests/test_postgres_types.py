@@ -263,6 +263,25 @@ class TestPlaces:
         assert client.delete(f"/held/{stored}").status_code == 204
 
 
+@pytest.mark.parametrize(
+    ("kind", "taken", "refused"),
+    [
+        ("numeric(8,2)", "999999.99", "9999999.99"),
+        ("numeric(5)", "12345", "123456"),
+        ("numeric(3,-2)", "12300", None),
+        ("numeric(2,4)", "0.0012", None),
+        ("numeric", "1" + "0" * 50, None),
+    ],
+)
+def test_the_digits_of_a_number_are_counted(kind: str, taken: str, refused: str | None, adopt: Adopt) -> None:
+    client = adopt(f"id serial PRIMARY KEY, v {kind}")
+
+    assert client.post("/held", json={"v": taken}).json() == {"id": 1, "v": taken}
+    if refused:
+        detail = client.post("/held", json={"v": refused}).json()["detail"]
+        assert [(each["type"], each["loc"]) for each in detail] == [("decimal_max_digits", ["v"])]
+
+
 class TestDocuments:
     """JSON's null is a value, where the column has no NULL."""
 

@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 import annotated_types
+import pydantic
 from sqlalchemy import (
     ARRAY,
     CHAR,
@@ -101,7 +102,10 @@ def _integer(real: Any, sqlite: bool) -> Meaning:  # noqa: FBT001
 def _numeric(real: Any, sqlite: bool) -> Meaning:  # noqa: FBT001
     kind = AnyNumeric if sqlite else ExactNumeric
     places = real.scale if (real.scale or 0) >= 0 else None  # numeric(3, -2) rounds to hundreds
-    return Meaning("decimal", Decimal, kind(real.precision, places), places=places)
+    # SQLite takes any number of digits.
+    counted = not sqlite and places is not None and real.precision is not None and places <= real.precision
+    limits = tuple(pydantic.Field(max_digits=real.precision).metadata) if counted else ()
+    return Meaning("decimal", Decimal, kind(real.precision, places), limits, places=places)
 
 
 def _moment(real: Any, sqlite: bool) -> Meaning:  # noqa: FBT001
