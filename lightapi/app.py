@@ -185,7 +185,7 @@ class LightApi(Hosted):
         return self._registry.metadata
 
     @told
-    def register(self, mapping: Mapping[str, type]) -> None:
+    def register(self, mapping: Mapping[str, type], *unexpected: object) -> None:
         """Register ``{"/path": EndpointClass, ...}``; may be called several times before serving.
 
         Raises ConfigurationError for every path and class that can't be served, all of them at once, and after
@@ -193,8 +193,9 @@ class LightApi(Hosted):
         """
         if self._service is not None:
             raise ConfigurationError("register() after the app was built; register first")
-        if not isinstance(mapping, Mapping):
-            raise ConfigurationError(f'register({mapping!r}): allowed: {{"/path": EndpointClass, ...}}')
+        if unexpected or not isinstance(mapping, Mapping):
+            given = ", ".join(map(repr, (mapping, *unexpected)))
+            raise ConfigurationError(f'register({given}): allowed: {{"/path": EndpointClass, ...}}')
         problems = Problems()
         plans: dict[str, Plan] = {}
         tables = set(self.metadata.tables.values())

@@ -85,6 +85,21 @@ def test_an_engine_wins_over_a_url_and_a_url_over_the_environment(
     assert made == [["books"], ["books"], []]
 
 
+@pytest.mark.parametrize(
+    "given",
+    [("/books", Book), (Book,), ([Book],), ({"/books": Book}, Book)],
+    ids=["arguments", "class", "list", "both"],
+)
+def test_what_is_no_mapping_is_a_configuration_error(given: tuple[Any, ...]) -> None:
+    app = LightApi(database_url="sqlite://")
+
+    with pytest.raises(ConfigurationError, match=r'allowed: {"/path": EndpointClass, ...}') as raised:
+        app.register(*given)
+
+    assert str(raised.value).startswith(f"register({', '.join(map(repr, given))}): ")
+    assert not [verb for verb in app.describe() if verb.endpoint]
+
+
 @pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:"])
 def test_a_memory_database_url_is_one_database(url: str) -> None:
     app = LightApi(database_url=url)
