@@ -22,8 +22,8 @@ if sys.version_info < (3, 11):  # schemathesis needs it
 
 pytest_plugins = ["tests.support.hosts"]
 
-# Time limits per example measure how busy the machine is.
-hypothesis.settings.register_profile("steady", deadline=None)
+# Time limits per example measure how busy the machine is. Only long runs look for examples that nobody has seen yet.
+hypothesis.settings.register_profile("steady", deadline=None, derandomize="LIGHTAPI_TEST_LONG" not in os.environ)
 hypothesis.settings.load_profile("steady")
 
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
