@@ -136,8 +136,8 @@ INNER_DAYS = "^(?!0001-01-01|9999-12-31)"
 
 def moment() -> Schema:
     """Return what is a datetime: text, or a Unix time in seconds, in milliseconds where it is large."""
-    # 0001-01-02 and 9999-12-30 in milliseconds: see storage.
-    bounds = {"minimum": -62135510400000, "maximum": 253402214399999}
+    # 0001-01-02 and 9999-12-31 in milliseconds: see storage.
+    bounds = {"minimum": -62135510400000, "exclusiveMaximum": 253402214400000}
     return {"type": ["string", "number"], "format": "date-time", "pattern": INNER_DAYS, **bounds}
 
 
@@ -149,12 +149,12 @@ def date() -> Schema:
 
 def time_of_day() -> Schema:
     """Return what is a time: text, or seconds since midnight."""
-    return {"type": ["string", "number"], "format": "time", "minimum": 0, "maximum": _DAY - 1}
+    return {"type": ["string", "number"], "format": "time", "minimum": 0, "maximum": _DAY - 0.000001}
 
 
 def duration() -> Schema:
     """Return what is a timedelta: text (ISO 8601), or seconds."""
-    most = (2**63 - 1) // 10**6
+    most = (2**63 - 1) // 10**3 / 10**3
     return {"type": ["string", "number"], "format": "duration", "minimum": -most, "maximum": most}
 
 
