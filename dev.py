@@ -35,7 +35,6 @@ TYPED = ("lightapi", "tests", "tools", "dev.py", "examples", "adapters", "benchm
 SHORT = ("crud", "async_crud", "fields", "declarations", "inheritance", "overrides", "bridge", "optional", "dev")
 SHORT_ENGINES = "sqlite-sync,sqlite-async"
 PARALLEL = ["-n", "2"] if (os.cpu_count() or 1) > 1 else []
-COVERAGE = ["--cov", "--cov-report=term"]
 OTHERS = ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME")
 WHICH = "import sys; print('%d.%d' % sys.version_info[:2])"
 
@@ -219,7 +218,7 @@ def test(options: argparse.Namespace) -> None:
         return
     folder = ROOT / ".venv" if options.leg == "newest" else WORK / options.leg
     environment = Environment(folder).prepare("dev", LOCKS[options.leg], pip=options.pip)
-    arguments = options.arguments or [*PARALLEL, *(COVERAGE if options.leg == "newest" else [])]
+    arguments = options.arguments or PARALLEL
     status = status_of([str(environment.python), "-m", "pytest", *arguments])
     if status:
         raise Failure(f"the tests failed (pytest's status is {status})", status)
