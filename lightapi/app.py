@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Engine, MetaData
@@ -17,6 +17,7 @@ from lightapi.adoption import adopted
 from lightapi.audit import Verb
 from lightapi.auth import Validator
 from lightapi.building import build_service
+from lightapi.catalog import Catalog
 from lightapi.config import Authentication, Pagination, explained
 from lightapi.db.mapping import NAMING
 from lightapi.db.store import open_store
@@ -132,6 +133,7 @@ class LightApi(Hosted):
         super().__init__(options, store)
         self._registry = registry(metadata=MetaData(naming_convention=NAMING))
         self._plans: dict[str, Plan] = {}
+        self._explain: Callable[[ConfigurationError], ConfigurationError] = lambda error: error
 
     @classmethod
     @told
@@ -252,6 +254,19 @@ class LightApi(Hosted):
         self._built().check_cache()
         serve(self, host=host, port=port, debug=debug, reload=reload, options=options)
 
-    def _build_service(self) -> Service:
+    def _build_service(self, *, asking: bool) -> Service:
         self._registry.configure()
-        return build_service(self._plans, self._store, self.metadata, self._options)
+        catalog = self._catalog()
+        try:
+            return build_service(self._plans, self._store, catalog, self._options)
+        except ConfigurationError as error:
+            problems = Problems([error])
+        if asking:
+            with problems.collected():
+                catalog.check(self._store)
+        raise self._explain(problems.as_one()) from None
+
+    def _catalog(self) -> Catalog:
+        """Return what the endpoints expect of the database."""
+        create_tables = self._options.creates_tables()
+        return Catalog(self._plans.values(), self.metadata, create_tables=create_tables, explain=self._explain)

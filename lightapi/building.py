@@ -6,11 +6,10 @@ import logging
 import os
 from collections.abc import Mapping
 
-from sqlalchemy import MetaData
-
 from lightapi.access import VerbAccess
 from lightapi.audit import point_out_public, point_out_scope
 from lightapi.auth import BaseAuthentication, BasicAuthentication, JWTAuthentication
+from lightapi.catalog import Catalog
 from lightapi.db.entities import has_listeners
 from lightapi.db.store import Store
 from lightapi.exceptions import ConfigurationError
@@ -39,12 +38,12 @@ Built = dict[str, tuple[Plan, Route, Route]]
 """The plan of each path, and what answers there and below it."""
 
 
-def build_service(plans: Mapping[str, Plan], store: Store, metadata: MetaData, options: Options) -> Service:
+def build_service(plans: Mapping[str, Plan], store: Store, catalog: Catalog, options: Options) -> Service:
     """Compile the endpoints; raise ConfigurationError for what can't be served."""
     ready = {
         path: listening(plan, store.dialect, listened=has_listeners(plan.endpoint)) for path, plan in plans.items()
     }
-    shelves = Shelves(ready.values(), metadata=metadata, engine=store.lanes.base, patience=store.timeout)
+    shelves = Shelves(ready.values(), metadata=catalog.metadata, engine=store.lanes.base, patience=store.timeout)
     routes, built = _endpoints(ready, store, shelves, options)
     backends = _login_backends(built)
     link = shelves.link or _link_of_limits(backends, options)
@@ -66,13 +65,12 @@ def build_service(plans: Mapping[str, Plan], store: Store, metadata: MetaData, o
         routes=routes,
         pipeline=Pipeline([step_of(middleware, invoke) for middleware in options.middlewares], store.translate),
         store=store,
-        metadata=metadata,
+        catalog=catalog,
         built=built,
         own=own,
         link=link,
         document=document,
         caches=shelves.link is not None,
-        create_tables=options.creates_tables(),
         max_body_size=options.max_body_size,
     )
 

@@ -55,9 +55,10 @@ class ConfigurationError(LightApiError):
     """
 
     @classmethod
-    def of(cls, problems: Sequence[str]) -> ConfigurationError:
-        """Return one error that lists several messages."""
-        error = cls(f"{len(problems)} problems:\n" + "\n".join(f"- {problem}" for problem in problems))
+    def of(cls, problems: Sequence[str], text: str | None = None) -> ConfigurationError:
+        """Return one error of all messages, one or more; ``text`` stands in for the list of several."""
+        listed = f"{len(problems)} problems:\n" + "\n".join(f"- {problem}" for problem in problems)
+        error = cls(text or (problems[0] if len(problems) == 1 else listed))
         error._problems = tuple(problems)
         return error
 

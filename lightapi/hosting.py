@@ -44,8 +44,11 @@ class Hosted(ABC):
         self._bridge: Bridge | None = None
 
     @abstractmethod
-    def _build_service(self) -> Service:
-        """Return what serves; raise ConfigurationError for what can't be served."""
+    def _build_service(self, *, asking: bool) -> Service:
+        """Return what serves; raise ConfigurationError for what can't be served.
+
+        With ``asking`` the error names, too, what the database lacks.
+        """
 
     @property
     def engine(self) -> Any:
@@ -139,7 +142,7 @@ class Hosted(ABC):
         with self._lock:
             if self._service is None:
                 refuse_gevent(self._store)
-            service = self._service or self._build_service()
+            service = self._service or self._build_service(asking=started)
             if started and not self._started:
                 if not self._store.is_async:
                     service.start_now()

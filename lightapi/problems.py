@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
 from typing import TypeVar
@@ -23,8 +23,8 @@ T = TypeVar("T")
 class Problems:
     """Collects the ConfigurationErrors of parts that are independent of each other, to raise one with all of them."""
 
-    def __init__(self) -> None:
-        self._found: list[ConfigurationError] = []
+    def __init__(self, found: Iterable[ConfigurationError] = ()) -> None:
+        self._found = list(found)
 
     @contextmanager
     def collected(self) -> Iterator[None]:
@@ -39,11 +39,15 @@ class Problems:
         return bool(self._found)
 
     def raise_all(self) -> None:
-        """Raise what was collected: a single error as it is, several as one that lists them."""
-        if len(self._found) == 1:
-            raise self._found[0]
+        """Raise what was collected, if anything."""
         if self._found:
-            raise ConfigurationError.of([problem for error in self._found for problem in error.problems])
+            raise self.as_one()
+
+    def as_one(self) -> ConfigurationError:
+        """Return what was collected: a single error as it is, several as one that lists them, each once."""
+        if len(self._found) == 1:
+            return self._found[0]
+        return ConfigurationError.of([*dict.fromkeys(problem for error in self._found for problem in error.problems)])
 
 
 def told(function: Callable[P, T]) -> Callable[P, T]:

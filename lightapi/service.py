@@ -6,24 +6,19 @@ import logging
 import warnings
 from collections.abc import Mapping
 
-from sqlalchemy import Column, Connection, Inspector, MetaData, Table, inspect
-from sqlalchemy.exc import NoSuchTableError
 from starlette.requests import Request
 from starlette.responses import Response
 
 from lightapi.audit import Verb, described
-from lightapi.db.mapping import check_foreign_keys
-from lightapi.db.readiness import check_schema, complete, point_out_missing, point_out_orderings
-from lightapi.db.reflection import REFLECTED
+from lightapi.catalog import Catalog
 from lightapi.db.store import Store
-from lightapi.exceptions import ConfigurationError, ServiceUnavailable, nearest
+from lightapi.exceptions import ServiceUnavailable
 from lightapi.http.drive import drive
 from lightapi.http.message import json_response
 from lightapi.http.pipeline import Pipeline
 from lightapi.http.routing import Routes
 from lightapi.openapi.served import Document
 from lightapi.plan import Plan, Route, make_route
-from lightapi.problems import Problems
 from lightapi.redis_link import RedisLink
 
 __all__ = ["Service", "health_routes"]
@@ -40,23 +35,19 @@ class Service:
         routes: Routes,
         pipeline: Pipeline,
         store: Store,
-        metadata: MetaData,
+        catalog: Catalog,
         built: Mapping[str, tuple[Plan, Route, Route]],
         own: Mapping[str, Route],
         link: RedisLink | None,
         document: Document,
         caches: bool,
-        create_tables: bool,
         max_body_size: int,
     ) -> None:
         self.routes = routes
         self.pipeline = pipeline
         self.store = store
         self.max_body_size = max_body_size
-        self._metadata = metadata
-        self._plans = [plan for plan, _, _ in built.values()]
-        self._owners = {plan.table.key: plan.endpoint.__name__ for plan in self._plans}
-        self._create_tables = create_tables
+        self._catalog = catalog
         self.link = link
         self.document = document
         self._caches = caches
@@ -71,84 +62,13 @@ class Service:
         """True when the tables exist, as far as this process knows."""
         return self.store.is_ready(_KEY)
 
-    def prepare(self, connection: Connection) -> None:
-        """Create the tables that are missing."""
-        tables = self._checked_tables(connection)
-        if self._create_tables:
-            self._metadata.create_all(connection, [table for table in tables if REFLECTED not in table.info])
-        for table in tables:
-            complete(connection, table, self._owners[table.key], create=self._create_tables)
-        self._point_out(inspect(connection))
-
-    def outside(self) -> list[str]:
-        """Return what refers to tables that no endpoint makes: only the database can tell whether they are there."""
-        return [
-            f"{owner} refers to the table {target!r}, which no endpoint makes: --database looks for it"
-            for name, owner in self._owners.items()
-            for target in check_foreign_keys(self._metadata.tables[name], self._owners)
-        ]
-
-    def compare(self, connection: Connection) -> None:
-        """Look for what ``prepare`` would refuse or point out, without making or changing anything."""
-        self._checked_tables(connection)
-        self._point_out(inspect(connection))
-
-    def _point_out(self, inspector: Inspector) -> None:
-        """Log warnings for what the tables that are there lack, and for those that nobody makes."""
-        for plan in self._plans:
-            try:
-                if REFLECTED not in plan.table.info:
-                    point_out_missing(inspector, plan)
-                point_out_orderings(inspector, plan)
-            except NoSuchTableError:
-                if not self._create_tables:
-                    name = plan.endpoint.__name__
-                    logger.warning("%s: there is no table %r, and create_tables is False", name, plan.table.key)
-
-    def _checked_tables(self, connection: Connection) -> list[Table]:
-        """Return the tables of the endpoints; raise ConfigurationError for what they refer to in vain."""
-        tables = [table for table in self._metadata.tables.values() if table.key in self._owners]
-        inspector = inspect(connection)
-        problems = Problems()
-        for table in tables:
-            with problems.collected():
-                for target in check_foreign_keys(table, self._owners):
-                    self._adopt(connection, table, target)
-        for table in tables:
-            with problems.collected():
-                check_schema(inspector, table, self._owners)
-        problems.raise_all()
-        return tables
-
-    def _adopt(self, connection: Connection, table: Table, target: str) -> None:
-        """Take a referenced table of the database into the metadata; it is never created by us."""
-        schema, _, name = target.rpartition(".")
-        inspector = inspect(connection)
-        try:
-            # No more than a reference needs: names that our naming convention asks for may be missing from the rest.
-            key = inspector.get_pk_constraint(name, schema or None)["constrained_columns"]
-            columns = [
-                Column(each["name"], each["type"], primary_key=each["name"] in key)
-                for each in inspector.get_columns(name, schema or None)
-            ]
-            Table(name, self._metadata, *columns, schema=schema or None)
-        except NoSuchTableError:
-            known = {*self._metadata.tables, *inspector.get_table_names(schema or None)}
-            reference = next(k for k in table.foreign_keys if k.target_fullname.startswith(f"{target}."))
-            raise ConfigurationError(
-                f"{self._owners[table.key]}.{reference.parent.name}: foreign_key="
-                f"{reference.target_fullname!r}: there is no table {target!r}, neither registered nor in "
-                f"the database{nearest(target, known)}; there are: {', '.join(sorted(known)[:_FEW]) or 'none'}"
-            ) from None
-        check_foreign_keys(table, self._owners)
-
     async def ensure_ready(self) -> None:
         """Create the tables once per process; raise ServiceUnavailable while that fails."""
-        await self.store.ready(self.prepare, _KEY)
+        await self.store.ready(self._catalog.prepare, _KEY)
 
     def ensure_ready_now(self) -> None:
         """Do the same in a thread that may block."""
-        self.store.ready_sync(self.prepare, _KEY)
+        self.store.ready_sync(self._catalog.prepare, _KEY)
 
     async def start(self) -> None:
         """Get ready when a server starts; an unreachable database is a warning."""
@@ -179,7 +99,6 @@ class Service:
 
 
 _KEY = "tables"
-_FEW = 20
 
 
 def warn_unreachable() -> None:

@@ -378,6 +378,35 @@ class TestCheck:
             "there is no table 'books', neither registered nor in the database; there are: loans, members" in asked.out
         )
 
+    def test_each_problem_counts(self, folder: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv("LIGHTAPI_JWT_SECRET")
+        (folder / "main.py").write_text(
+            "from lightapi import Authentication, Field, JWTAuthentication, LightApi, RestEndpoint\n"
+            "class Loan(RestEndpoint):\n    book_id: int = Field(foreign_key='books.id')\n"
+            "class Note(RestEndpoint):\n    x: int\n"
+            "    class Meta:\n        authentication = Authentication(backend=JWTAuthentication)\n"
+            "app = LightApi(database_url='sqlite:///x.db')\napp.register({'/loans': Loan, '/notes': Note})\n"
+        )
+        sqlite3.connect("x.db").execute("CREATE TABLE members (id integer PRIMARY KEY)").connection.close()
+
+        asked = command("check", "--database")
+        assert asked.status == 2
+        assert "problem: Note.Meta.authentication: JWTAuthentication: no secret" in asked.out
+        assert "problem: Loan.book_id: foreign_key='books.id': there is no table 'books'" in asked.out
+        assert asked.out.endswith("2 problems, no warnings\n")
+
+    def test_each_problem_of_a_registration_counts(self, folder: Path, command: Command) -> None:
+        (folder / "main.py").write_text(
+            "from lightapi import Filtering, LightApi, RestEndpoint, Serializer\n"
+            "class A(RestEndpoint):\n    x: int\n    class Meta:\n        filtering = Filtering(fields=['nope'])\n"
+            "class B(RestEndpoint):\n    y: int\n    class Meta:\n        filtering = Filtering(search=['q'])\n"
+            "app = LightApi(database_url='sqlite://')\napp.register({'/a': A, '/b': B})\n"
+        )
+
+        shown = command("check")
+        assert shown.out.count("problem: main.py:11: ") == 2
+        assert shown.out.endswith("2 problems, no warnings\n")
+
     def test_the_database_is_asked_when_that_is_wanted(self, command: Command) -> None:
         books()
 

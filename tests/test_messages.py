@@ -165,7 +165,11 @@ def test_a_mended_class_can_be_registered_after_a_failure() -> None:
     assert set(app.metadata.tables) == {"fines", "listeds"}
 
 
-def test_everything_that_is_wrong_at_start_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///none.db", "sqlite+aiosqlite://"])
+def test_everything_that_is_wrong_at_start_is_told_at_once(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("LIGHTAPI_JWT_SECRET", raising=False)
 
     class First(RestEndpoint):
@@ -175,13 +179,19 @@ def test_everything_that_is_wrong_at_start_is_told_at_once(monkeypatch: pytest.M
     class Second(First):
         pass
 
-    app = LightApi(database_url="sqlite://")
-    app.register({"/first": First, "/second": Second})
+    class Third(RestEndpoint):
+        other: int = Field(foreign_key="nowhere.id")
+
+    app = LightApi(database_url=url)
+    app.register({"/first": First, "/second": Second, "/third": Third})
 
     with pytest.raises(ConfigurationError) as caught:
         app.build_app()
 
-    assert [problem.partition(".")[0] for problem in caught.value.problems] == ["First", "Second"]
+    problems = caught.value.problems
+    assert [problem.partition(".")[0] for problem in problems] == ["First", "Second", "Third"]
+    assert "there is no table 'nowhere'" in problems[-1]
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from starlette.testclient import TestClient
 
 from lightapi import ConfigurationError, LightApi
 from lightapi.cli.main import main
@@ -339,6 +340,35 @@ def test_permissions_without_operators_of_their_own_combine(file: Path, monkeypa
 
     (row, *_) = LightApi.from_config(file, database_url="sqlite://").describe()
     assert row.permission == "(Plain | (~Plain & Plain))"
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite+aiosqlite://"])
+def test_what_only_the_start_finds_is_told_where_it_stands(file: Path, url: str) -> None:
+    text = FIELD.format("a: { type: int, foreign_key: nope.id }")
+    file.write_text(f"database: {{ url: '{url}' }}\n{text}")
+    app = LightApi.from_config(file)
+
+    with pytest.raises(ConfigurationError) as caught, TestClient(app.build_app()):
+        pass
+    (first, *_) = str(caught.value).splitlines()
+    assert first.startswith(f"{file}:2:{text.index('nope') + 1}: endpoints[0].fields.a.foreign_key: ")
+    assert "there is no table 'nope'" in first
+
+
+def test_what_only_the_start_finds_beside_is_told_with_it(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LIGHTAPI_JWT_SECRET", raising=False)
+    file.write_text(
+        "database: { url: 'sqlite://' }\n"
+        "endpoints:\n"
+        "  - { route: /x, fields: { a: { type: int, foreign_key: nope.id } } }\n"
+        "  - { route: /y, fields: {}, meta: { authentication: { backend: JWTAuthentication } } }\n"
+    )
+    with pytest.raises(ConfigurationError) as caught:
+        LightApi.from_config(file).build_app()
+    first, second = caught.value.problems
+    assert first.startswith(f"{file}:3:")
+    assert second.startswith(f"{file}:4:")
+    assert str(caught.value) == f"{first}\n{second}"
 
 
 def test_looking_for_a_table_makes_no_database(file: Path, capsys: pytest.CaptureFixture[str]) -> None:

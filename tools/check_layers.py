@@ -43,6 +43,7 @@ RANKS = (
         *(
             "registration",
             "tables",
+            "catalog",
             "service",
             "audit",
             "shelves",

@@ -102,8 +102,8 @@ def build_starlette(
 
     @asynccontextmanager
     async def lived(app: Any) -> AsyncIterator[Any]:
-        await service.start()
         try:
+            await service.start()
             if lifespan is None:
                 yield
             else:

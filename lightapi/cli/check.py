@@ -17,29 +17,37 @@ from lightapi.db.engine import missing_file
 from lightapi.db.outside import read_database
 from lightapi.declarative.load import problems_in
 from lightapi.exceptions import ConfigurationError
+from lightapi.problems import Problems
 
 __all__ = ["run"]
 
 
 def run(options: argparse.Namespace) -> int:
     """Print problems and warnings; 2 when there is a problem, 1 when the database can't be asked."""
-    problems: list[str] = []
+    found = Problems()
     status = 0
-    with _heard() as heard:
-        try:
-            app = load(options.target).app
+    with _heard() as heard, found.collected():
+        app = _loaded(options.target)
+        with found.collected():
             app.describe()
-            if options.database:
-                status = _compare(app)
-            else:
-                heard.extend(app._built(started=False).outside())
-        except ConfigurationError as error:
-            problems = [*error.problems]
-            if options.target and is_yaml(options.target):
-                problems = problems_in(options.target, LightApi) or problems
+        if options.database:
+            status = _compare(app)
+        elif not found:
+            heard.extend(app._catalog().outside())
+    problems = found.as_one().problems if found else ()
     lines = dict.fromkeys([*(f"problem: {each}" for each in problems), *(f"warning: {each}" for each in heard)])
     show(*lines, f"{_count(len(problems), 'problem')}, {_count(len(lines) - len(problems), 'warning')}")
     return 2 if problems else status
+
+
+def _loaded(target: str | None) -> LightApi:
+    """Return the app; of a file that can't be loaded, what building would find is told, too."""
+    try:
+        return load(target).app
+    except ConfigurationError:
+        if target and is_yaml(target) and (problems := problems_in(target, LightApi)):
+            raise ConfigurationError.of(problems) from None
+        raise
 
 
 def _count(number: int, what: str) -> str:
@@ -53,7 +61,7 @@ def _compare(app: LightApi) -> int:
         logging.getLogger("lightapi").warning("there is no file %s yet: nothing to compare with", missing_file(url))
         return 0
     try:
-        read_database(app._store, app._built(started=False).compare)
+        read_database(app._store, app._catalog().compare)
     except (SQLAlchemyError, OSError) as error:
         # Its text may hold the URL's host and user.
         logging.getLogger("lightapi").warning("the database can't be asked (%s)", type(error).__name__)

@@ -170,7 +170,8 @@ def _imported(what: str, bring: Callable[[], ModuleType]) -> ModuleType:
     except _NotThere:
         raise
     except ConfigurationError as error:
-        raise ConfigurationError(f"{_place(error.__traceback__) or what}: {error}") from error
+        place = _place(error.__traceback__) or what
+        raise ConfigurationError.of([f"{place}: {problem}" for problem in error.problems]) from error
     except SystemExit as error:
         raise ConfigurationError(f"{what} ends the program when it is imported") from error
     except Exception as error:

@@ -39,7 +39,8 @@ def load(path: str | os.PathLike[str] | None, overrides: Mapping[str, Any], make
     app = loading.app()
     if app is None or loading.tree.problems:
         loading.close()
-        raise ConfigurationError(loading.source.shown(loading.tree.problems))
+        raise loading.error()
+    app._explain = loading.explained
     return app  # type: ignore[no-any-return]
 
 
@@ -53,8 +54,7 @@ def problems_in(path: str | os.PathLike[str] | None, make: type) -> list[str]:
     if app is not None and not loading.tree.problems:
         loading.build(app)
     loading.close()
-    ordered = sorted(dict.fromkeys(loading.tree.problems), key=lambda each: each.position)
-    return [loading.source.shown([problem]) for problem in ordered]
+    return [*loading.error().problems] if loading.tree.problems else []
 
 
 _PLACES: Mapping[str, Path] = {
@@ -119,11 +119,26 @@ class _Loading:
     def build(self, app: Any) -> None:
         """Note what only building the app finds."""
         try:
-            app._build_service()
+            app._build_service(asking=False)
         except ConfigurationError as error:
-            for message in error.problems:
-                owner = next((name for name in self.owners if message.startswith((f"{name}.", f"{name}:"))), "")
-                self.tree.add(*located(self.tree, self.owners.get(owner, ()), owner, message))
+            self._place(error)
+
+    def explained(self, error: ConfigurationError) -> ConfigurationError:
+        """Return what building or starting the app found as problems of the file."""
+        self._place(error)
+        return self.error()
+
+    def error(self) -> ConfigurationError:
+        """Return one error of all problems, in the order of the file."""
+        ordered = sorted(dict.fromkeys(self.tree.problems), key=lambda each: each.position)
+        shown = [self.source.shown(problem) for problem in ordered]
+        return ConfigurationError.of(shown, "\n".join(shown))
+
+    def _place(self, error: ConfigurationError) -> None:
+        """Note every message of an error where its endpoint stands."""
+        for message in error.problems:
+            owner = next((name for name in self.owners if message.startswith((f"{name}.", f"{name}:"))), "")
+            self.tree.add(*located(self.tree, self.owners.get(owner, ()), owner, message))
 
     def close(self) -> None:
         """Close what was opened for an app that nobody gets."""

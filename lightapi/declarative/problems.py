@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from typing import NamedTuple
 
 __all__ = ["Path", "Position", "Problem", "Source", "written_path"]
@@ -54,12 +53,8 @@ class Source:
         self.secrets: dict[str, str] = {}
         """What came from the environment, and how it is written in the file."""
 
-    def shown(self, problems: Iterable[Problem]) -> str:
-        """Return all problems in the order of the file, each with its line and a caret."""
-        different = dict.fromkeys(problems)
-        return "\n".join(self._one(problem) for problem in sorted(different, key=lambda each: each.position))
-
-    def _one(self, problem: Problem) -> str:
+    def shown(self, problem: Problem) -> str:
+        """Return a problem with its line and a caret."""
         (line, column), path, message = problem
         where = f"{self.name}:{line}:{column}: {written_path(path)}{': ' if path else ''}{self._hidden(message)}"
         text = self.lines[line - 1] if line <= len(self.lines) else ""
