@@ -82,7 +82,7 @@ class Tokens:
         try:
             decoded: dict[str, Any] = self._codec.decode_complete(
                 token,
-                key=self._key if self.keys is None else self.keys.key_of(self._key_id(token)),
+                key=self._key if self.keys is None else self.keys.key_of(*self._key_id(token)),
                 algorithms=self._algorithms,
                 audience=self._rules.audience,
                 issuer=self._rules.issuer,
@@ -105,18 +105,20 @@ class Tokens:
         if self.keys is None:
             return False
         try:
-            return self.keys.would_fetch(self._key_id(token))
+            return self.keys.would_fetch(self._key_id(token)[0])
         except Exception:  # noqa: BLE001  no token: nothing is fetched for it
             return False
 
-    def _key_id(self, token: str) -> str | None:
+    def _key_id(self, token: str) -> tuple[str | None, str]:
+        """Return the ``kid`` and the ``alg`` of a token."""
         header = self._header_of(token)
-        if header.get("alg") not in self._algorithms:
+        algorithm = header.get("alg")
+        if algorithm not in self._algorithms:
             raise ValueError("alg")
         key_id = header.get("kid")
         if key_id is not None and not isinstance(key_id, str):
             raise ValueError("kid")
-        return key_id
+        return key_id, algorithm
 
     def issue(self, user: Mapping[str, Any]) -> str:
         """Return a signed token of the user's claims, ``iat`` and ``exp``; ``sub`` and ``jti`` become strings.

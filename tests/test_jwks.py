@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 import time
@@ -13,8 +14,8 @@ from typing import Any
 
 import jwt
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec
-from jwt.algorithms import ECAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from jwt.algorithms import ECAlgorithm, get_default_algorithms
 
 from lightapi import Authentication, Field, JWTAuthentication, RestEndpoint, keysets
 from tests.support.hosts import Api, Client
@@ -46,6 +47,7 @@ class Issuer:
     def __init__(self) -> None:
         self.keys: list[dict[str, Any]] = [_published("first")]
         self.body: bytes | None = None
+        self.drips: threading.Event | None = None
         self.status = 200
         self.fetches = 0
         self.asked = threading.Event()
@@ -60,12 +62,24 @@ class Issuer:
                 issuer.fetches += 1
                 issuer.asked.set()
                 issuer.go_on.wait(30)
+                if issuer.drips is not None:
+                    self.send_response(200)
+                    self.end_headers()
+                    self._drip(issuer.drips)
+                    return
                 body = issuer.body or json.dumps({"keys": issuer.keys}).encode()
                 self.send_response(issuer.status)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
+
+            def _drip(self, ended: threading.Event) -> None:
+                with contextlib.suppress(OSError):  # whoever asked has gone
+                    for _ in range(600):
+                        self.wfile.write(b" ")
+                        time.sleep(0.05)
+                ended.set()
 
             def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  as the base class has it
                 """Write nothing."""
@@ -204,6 +218,59 @@ def test_other_keys_of_the_set_are_left_alone(client: Client, issuer: Issuer, ot
 
     assert _status(client, _token("first")) == 200
     assert _status(client, _token("other")) == 401
+
+
+@ONE_HOST
+@pytest.mark.parametrize("other", [{"alg": "none"}, {"alg": ["x"]}, {"kid": [1]}, {"kid": {}}, {"kty": 1}, {"x": 7}])
+def test_junk_beside_a_key_is_left_alone(client: Client, issuer: Issuer, other: dict[str, Any]) -> None:
+    issuer.keys = [_published("first"), _published("other", **other)]
+
+    assert [_status(client, _token("first")) for _ in range(3)] == [200] * 3
+    assert _status(client, _token("other")) == 401
+    assert issuer.fetches <= 2
+
+
+@pytest.mark.parametrize("algorithm", ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "EdDSA", "ES384"])
+def test_a_key_that_names_no_algorithm_is_for_all_of_its_kind(api: Api, issuer: Issuer, algorithm: str) -> None:
+    private = _private(algorithm)
+    public = get_default_algorithms()[algorithm].to_jwk(private.public_key(), as_dict=True)
+    issuer.keys = [{**public, "kid": "first"}, {**_published("first"), "kid": "first"}]
+
+    class Secret(RestEndpoint):
+        class Meta:
+            authentication = Authentication(backend=JWTAuthentication(algorithms=[algorithm], jwks_url=issuer.url))
+
+    client = api({"/secrets": Secret})
+    headers = {"kid": "first"}
+    assert _status(client, jwt.encode({"exp": LATER}, private, algorithm=algorithm, headers=headers)) == 200
+    stranger = ec.generate_private_key(ec.SECP256R1())
+    assert _status(client, jwt.encode({"exp": LATER}, stranger, algorithm="ES256", headers=headers)) == 401
+
+
+def _private(algorithm: str) -> Any:
+    if algorithm == "EdDSA":
+        return ed25519.Ed25519PrivateKey.generate()
+    if algorithm == "ES384":
+        return ec.generate_private_key(ec.SECP384R1())
+    return rsa.generate_private_key(65537, 2048)
+
+
+@ONE_HOST
+def test_an_issuer_that_never_finishes_is_a_503_meanwhile(
+    client: Client, issuer: Issuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keysets, "_TIMEOUT", 0.5)
+    issuer.drips = threading.Event()
+
+    assert _status(client, _token("first")) == 503
+    assert not issuer.drips.is_set()
+
+
+@ONE_HOST
+def test_an_issuer_that_sends_too_much_is_a_503(client: Client, issuer: Issuer) -> None:
+    issuer.body = json.dumps({"keys": issuer.keys}).encode() + b" " * 2**20
+
+    assert _status(client, _token("first")) == 503
 
 
 def test_an_issuer_that_is_down_before_any_keys_is_a_503(client: Client, issuer: Issuer) -> None:
