@@ -6,7 +6,11 @@ The environment decides what differs between machines; what is read is named in 
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
+from typing import Any
+
+from lightapi import ConfigurationError
 
 
 def _number(name: str, default: int) -> int:
@@ -65,3 +69,19 @@ limit_request_field_size = 8190
 
 # The lifespan creates the tables and closes the pools: if it fails the worker must not serve.
 asgi_lifespan = "on"
+
+
+def post_worker_init(worker: Any) -> None:
+    """Build the application before the first request: under WSGI nothing else tells gunicorn that it can't serve."""
+    build = getattr(getattr(worker, "wsgi", None), "build_wsgi_app", None)
+    if build is None or "uvicorn" in worker_class:
+        return  # under ASGI the lifespan tells it
+    try:
+        build()
+    except ConfigurationError as error:
+        worker.log.critical("ConfigurationError: %s", error)
+        sys.exit(_BOOT_ERROR)
+
+
+_BOOT_ERROR = 3
+"""The status of a worker after which gunicorn ends, too, instead of starting the next one."""

@@ -66,6 +66,21 @@ class TestEntryFiles:
             assert f"Using worker: {kind}" in program.log
             assert not re.search("Control|Traceback|ERROR|WARNING|Warning", program.log), program.log
 
+    @pytest.mark.parametrize("worker", ["gthread", "gthread preloaded", "sync", "asgi"])
+    def test_gunicorn_ends_where_the_declaration_is_wrong(self, tmp_path: Path, worker: str) -> None:
+        kind, _, preloaded = worker.partition(" ")
+        (tmp_path / "wrong.py").write_text(
+            "from lightapi import Field, LightApi, RestEndpoint\n"
+            "class Loan(RestEndpoint):\n    book_id: int = Field(foreign_key='books.id')\n"
+            "app = LightApi(database_url='sqlite://')\napp.register({'/loans': Loan})\n"
+        )
+        own = {"GUNICORN_WORKER_CLASS": kind, "WEB_CONCURRENCY": "1", "GUNICORN_PRELOAD": "1" if preloaded else ""}
+        arguments = ["-m", "gunicorn", "-c", "deploy/gunicorn.conf.py", "--pythonpath", str(tmp_path), "wrong:app"]
+        with started(arguments, tmp_path / "log", cwd=ROOT, environment=own, wait=False) as program:
+            assert program.process.wait(60) != 0
+            assert "ConfigurationError: Loan.book_id: foreign_key='books.id': there is no table" in program.log
+            assert "Traceback" not in program.log
+
     def test_embedded_under_gunicorn(self, tmp_path: Path) -> None:
         own = {"LIGHTAPI_DATABASE_URL": database_in(tmp_path)}
         arguments = [*UNDER_GUNICORN, "embedded_wsgi:application"]
@@ -95,7 +110,7 @@ def settings() -> Config:
     """Load the configuration file as gunicorn does, each value checked by gunicorn; unknown names are an error."""
     loaded = Config()
     for name, value in runpy.run_path(str(CONFIGURATION)).items():
-        if not name.startswith("_") and name not in ("annotations", "os", "Path"):
+        if not name.startswith("_") and name not in ("annotations", "os", "sys", "Any", "ConfigurationError", "Path"):
             loaded.set(name, value)
     return loaded
 
