@@ -92,10 +92,18 @@ def _add_own(routes: Routes, own: dict[str, Route], files: dict[str, Route]) -> 
     """Add our own routes, but for pages whose path an endpoint has; return those that are served, without files."""
     served: dict[str, Route] = {}
     for path, route in _together(own, files).items():
-        if not route.internal or path not in routes:
+        if path in routes and not route.internal:
+            raise ConfigurationError(f"route {path!r} is the login's: give LightApi(auth_path=...) another path")
+        if path in routes and path in own:
+            _say_replaced(path)
+        if path not in routes:
             routes.add(path, route)
             served[path] = route
     return {path: route for path, route in served.items() if path in own}
+
+
+def _say_replaced(path: str) -> None:
+    logger.warning("an endpoint has the route %s: LightAPI's own page of that path is not served", path)
 
 
 def _pages(document: Document, options: Options, taken: Routes) -> tuple[dict[str, Route], dict[str, Route]]:
@@ -109,7 +117,9 @@ def _pages(document: Document, options: Options, taken: Routes) -> tuple[dict[st
     if options.docs_url is None:
         return pages, {}
     files = docs_routes(document, options.docs_url, options.openapi_url, options.site)
-    if any(path in taken for path in files):
+    replaced = [path for path in files if path in taken]
+    if replaced:
+        _say_replaced(replaced[0])
         return pages, {}
     return _together(pages, {options.docs_url: files.pop(options.docs_url)}), files
 

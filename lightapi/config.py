@@ -321,7 +321,9 @@ class Cache:
     def __post_init__(self) -> None:
         ttl: Any = self.ttl
         if isinstance(ttl, bool) or not isinstance(ttl, (int, float)) or not 0 < ttl <= _LONGEST:
-            raise ConfigurationError(f"Cache(ttl=...): {ttl!r} given; allowed: seconds, more than 0")
+            raise ConfigurationError(
+                f"Cache(ttl=...): {ttl!r} given; allowed: seconds, more than 0, at most {_LONGEST}"
+            )
         if self.vary_on is not None and tuple(self.vary_on) != ():
             names_in("Cache(vary_on=...)", self.vary_on, "query parameters")
         for name in names_in("Cache(vary_headers=...)", self.vary_headers or None, "header names") or ():

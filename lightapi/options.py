@@ -124,7 +124,7 @@ def checked_auth(auth_path: Any, login_validator: Any, rate_limiter: Any) -> str
         raise ConfigurationError(f"auth_path={auth_path!r} given; allowed: a path, as in '/auth'")
     check_validator("login_validator", login_validator)
     limiter_of(rate_limiter, None)
-    return checked_path(auth_path)
+    return checked_path(auth_path, "auth_path=")
 
 
 def checked_page(option: str, path: Any) -> str | None:
@@ -133,4 +133,4 @@ def checked_page(option: str, path: Any) -> str | None:
         return None
     if not (isinstance(path, str) and path.strip("/")):
         raise ConfigurationError(f"{option}={path!r} given; allowed: a path, as in '/docs', or None for none")
-    return checked_path(path)
+    return checked_path(path, f"{option}=")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import warnings
 from collections.abc import Mapping
 
@@ -51,6 +52,7 @@ class Service:
         self.link = link
         self.document = document
         self._caches = caches
+        self._checked = False
         self._verbs = described(built, own)
 
     def describe(self) -> list[Verb]:
@@ -76,8 +78,7 @@ class Service:
             await self.ensure_ready()
         except ServiceUnavailable:
             warn_unreachable()
-        if self._caches and self.link is not None and not await self.link.check():
-            warn_without_cache()
+        await self._check_cache()
 
     def start_now(self) -> None:
         """Do the same in a thread that may block."""
@@ -94,8 +95,13 @@ class Service:
 
     def check_cache(self) -> None:
         """Warn when Redis does not answer although answers are to be kept there; in a thread that may block."""
-        if self._caches and self.link is not None and not drive(self.link.check()):
-            warn_without_cache()
+        drive(self._check_cache())
+
+    async def _check_cache(self) -> None:
+        if self._caches and self.link is not None and not self._checked:
+            self._checked = True
+            if not await self.link.check():
+                warn_without_cache()
 
 
 _KEY = "tables"
@@ -109,9 +115,9 @@ def warn_unreachable() -> None:
 
 
 def warn_without_cache() -> None:
-    """Say that Redis does not answer yet."""
-    message = "Redis cannot be reached: nothing is cached until it can; set LIGHTAPI_REDIS_URL"
-    logger.warning(message)
+    """Say that Redis does not answer yet; the log has the reason."""
+    hint = "" if os.environ.get("LIGHTAPI_REDIS_URL") else "; set LIGHTAPI_REDIS_URL"
+    message = f"Redis cannot be reached: nothing is cached until it can{hint}"
     warnings.warn(message, RuntimeWarning, stacklevel=3)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine, select
 from starlette.requests import Request
+from starlette.testclient import TestClient
 
 from lightapi import (
     Authentication,
@@ -146,8 +147,15 @@ def test_run_warns_of_an_unreachable_redis(
     app = LightApi(engine=database.make_engine())
     app.register({"/notes": Note})
 
-    with pytest.warns(RuntimeWarning, match="Redis cannot be reached"):
-        app.run()
+    with pytest.warns(RuntimeWarning, match="Redis cannot be reached") as warned:
+        _run_and_start(app)
+    assert [str(each.message) for each in warned] == ["Redis cannot be reached: nothing is cached until it can"]
+
+
+def _run_and_start(app: LightApi) -> None:
+    app.run()
+    with TestClient(app.build_app()):
+        """Start and stop."""
 
 
 @near

@@ -115,6 +115,13 @@ class TestUsage:
         assert f"lightapi {name}" in shown.out
         assert "exit status:" in shown.out
 
+    @pytest.mark.parametrize("name", ["", "config"])
+    def test_help_of_a_group_shows_examples_and_statuses_too(self, name: str, command: Command) -> None:
+        shown = command(*name.split(), "--help")
+
+        assert f"examples:\n  lightapi {name}" in shown.out
+        assert "exit status:" in shown.out
+
     def test_every_example_is_a_command_line_that_parses(self) -> None:
         examples = []
         for name in COMMANDS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import shlex
 import subprocess
@@ -155,8 +156,10 @@ class TestOptions:
 
         assert [client.get(path).status_code for path in ("/docs", "/docs/interactive.js")] == [404, 404]
 
-    def test_an_endpoint_of_the_same_path_has_it_for_itself(self, api: Api) -> None:
+    def test_an_endpoint_of_the_same_path_has_it_for_itself(self, api: Api, caplog: pytest.LogCaptureFixture) -> None:
+        caplog.set_level(logging.WARNING, "lightapi")
         client = api({"/docs": Book})
+        assert "an endpoint has the route /docs: LightAPI's own page of that path is not served" in caplog.text
         client.post("/docs", json={"title": "Emma", "author": "Jane Austen"})
 
         assert client.get("/docs").json()["results"][0]["title"] == "Emma"

@@ -130,7 +130,7 @@ def test_the_login_routes_are_below_auth_path(api: Api, given: str, path: str) -
 @pytest.mark.engines("sqlite-sync")
 @pytest.mark.parametrize("given", ["", "auth", "//", "/a//b", "/a b", "/a?b", None, 5])
 def test_an_auth_path_that_is_none_is_a_configuration_error(api: Api, given: Any) -> None:
-    with pytest.raises(ConfigurationError, match=r"auth_path|route"):
+    with pytest.raises(ConfigurationError, match=r"^auth_path="):
         api({"/notes": WithJWT}, auth_path=given)
 
 
@@ -141,7 +141,7 @@ def test_an_auth_path_that_is_none_is_a_configuration_error(api: Api, given: Any
     [("/auth/login", "/auth"), ("/auth/token/", "/auth/"), ("/login", "/"), ("/a/b/token", "/a/b")],
 )
 def test_an_endpoint_on_a_login_route_is_a_configuration_error(api: Api, path: str, auth_path: str) -> None:
-    with pytest.raises(ConfigurationError, match="registered twice"):
+    with pytest.raises(ConfigurationError, match=r"^route .* is the login's: give LightApi\(auth_path="):
         api({path: WithJWT}, auth_path=auth_path)
 
 

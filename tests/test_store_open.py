@@ -93,6 +93,7 @@ def test_a_bad_url_is_refused_without_showing_its_password(url: str) -> None:
         (["greenlet"], "sqlite+aiosqlite://", r"'greenlet'.*lightapi\[async\]"),
         (["psycopg", "psycopg2"], "postgresql://u@h/d", r"'psycopg'.*lightapi\[postgres\]"),
         (["psycopg2"], "postgresql+psycopg2://u@h/d", r"'psycopg2'.*lightapi\[postgres\]"),
+        (["MySQLdb"], "mysql://u@h/d", r"'MySQLdb'.*install mysqlclient$"),
     ],
 )
 def test_a_missing_driver_is_named_with_its_extra(hidden: list[str], url: str, told: str) -> None:

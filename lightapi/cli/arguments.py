@@ -36,7 +36,11 @@ def parser() -> argparse.ArgumentParser:
         prog="lightapi",
         allow_abbrev=False,
         description="Run, look at and check a LightAPI app, or serve a database that is there already.",
-        epilog=_STATUSES + "\n'lightapi COMMAND --help' shows examples.",
+        epilog=(
+            "examples:\n  lightapi run\n  lightapi run main:app --reload\n"
+            "  lightapi serve sqlite:///shop.db --read-only\n"
+            f"{_STATUSES}\n'lightapi COMMAND --help' shows more."
+        ),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     root.add_argument("--version", action=_Version, nargs=0, help="print the version and end")
@@ -173,15 +177,20 @@ def _check(commands: Any) -> None:
 
 
 def _config(commands: Any) -> None:
-    group = commands.add_parser("config", allow_abbrev=False, help="check YAML files, and describe them to editors")
-    group.description = "Check YAML files, and describe them to editors."
+    checking, describing = "lightapi config check lightapi.yaml", "lightapi config schema > lightapi.schema.json"
+    group = commands.add_parser(
+        "config",
+        allow_abbrev=False,
+        help="check YAML files, and describe them to editors",
+        description="Check YAML files, and describe them to editors.",
+        epilog=f"examples:\n  {checking}\n  {describing}\n{_STATUSES}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     inner = group.add_subparsers(metavar="COMMAND", required=True)
-    examples = ("lightapi config check lightapi.yaml",)
-    _command(inner, "check", "show every problem of a YAML file", examples, config.check).add_argument(
+    _command(inner, "check", "show every problem of a YAML file", [checking], config.check).add_argument(
         "file", metavar="FILE"
     )
-    examples = ("lightapi config schema > lightapi.schema.json",)
-    _command(inner, "schema", "print the JSON Schema of YAML files", examples, config.schema)
+    _command(inner, "schema", "print the JSON Schema of YAML files", [describing], config.schema)
 
 
 def _token(commands: Any) -> None:

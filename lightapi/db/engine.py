@@ -138,8 +138,12 @@ def _extra(url: URL, dialect: type[DefaultDialect]) -> str:
     return "async" if dialect.is_async else _EXTRAS.get(url.get_backend_name(), "")
 
 
+_DISTRIBUTIONS = {"MySQLdb": "mysqlclient", "cx_Oracle": "oracledb, for oracle+oracledb:// URLs"}
+"""What brings a package of another name."""
+
+
 def _missing(package: str, extra: str) -> ConfigurationError:
-    remedy = f"install lightapi[{extra}]" if extra else f"install {package}"
+    remedy = f"install lightapi[{extra}]" if extra else f"install {_DISTRIBUTIONS.get(package, package)}"
     return ConfigurationError(f"the database needs the package {package!r}, which is not installed: {remedy}")
 
 

@@ -88,14 +88,15 @@ class Builder:
         return self.attempt(path, named_object, name, known, self.folder)
 
     def listed(self, names: list[str], known: Mapping[str, Any], path: Path) -> list[Any]:
-        """Return what each name of a list stands for."""
-        return [self.named(name, known, (*path, number)) for number, name in enumerate(names)]
+        """Return what each name of a list stands for, those that stand for nothing left out."""
+        found = [self.named(name, known, (*path, number)) for number, name in enumerate(names)]
+        return [each for each in found if each is not None]
 
     def authentication_options(self, given: Mapping[str, Any], path: Path) -> dict[str, Any]:
         """Return the arguments of an ``Authentication``, names resolved."""
         options = dict(given)
         if isinstance(options.get("backend"), list):
-            options["backend"] = self.listed(options["backend"], BACKENDS, (*path, "backend"))
+            options["backend"] = self.listed(options["backend"], BACKENDS, (*path, "backend")) or None
         elif "backend" in options:
             options["backend"] = self.named(options["backend"], BACKENDS, (*path, "backend"))
         permission = options.get("permission")
@@ -164,7 +165,7 @@ class Builder:
     def _filtering(self, given: Mapping[str, Any], path: Path) -> Filtering | None:
         options = dict(given)
         if "backends" in options:
-            options["backends"] = self.listed(options["backends"], FILTERS, (*path, "backends"))
+            options["backends"] = self.listed(options["backends"], FILTERS, (*path, "backends")) or None
         made: Filtering | None = self.attempt(path, Filtering, **options)
         return made
 

@@ -275,8 +275,6 @@ _NULLABLE = ("openapi_url", "docs_url")
 
 def _argument(message: str, arguments: Mapping[str, Any]) -> str:
     """Return the argument of the constructor that a message is about."""
-    if message.startswith("route "):
-        return "auth_path"
     first = next((name for name in arguments if message.startswith((f"{name}=", f"{name}:", f"{name} "))), None)
     return first or ("database_url" if "database" in message else "")
 

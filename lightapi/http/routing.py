@@ -64,13 +64,13 @@ class Routes:
 _FORBIDDEN = "?#{}%\\ "
 
 
-def checked_path(path: object) -> str:
-    """Return a route's path without its trailing slash; raise ConfigurationError if it is none."""
+def checked_path(path: object, name: str = "route ") -> str:
+    """Return a path without its trailing slash; raise ConfigurationError, saying what it is for, if it is none."""
     if not isinstance(path, str) or not path.startswith("/"):
-        raise ConfigurationError(f"route {path!r} given; a route starts with '/', as in '/books'")
+        raise ConfigurationError(f"{name}{path!r} given; a path starts with '/', as in '/books'")
     bare = path.removesuffix("/")
     wrong = [character for character in _FORBIDDEN if character in bare]
     if wrong or "//" in path or not bare.isprintable():
         shown = "".join(wrong) or "an empty segment or a control character"
-        raise ConfigurationError(f"route {path!r} holds {shown!r}; allowed: plain path segments")
+        raise ConfigurationError(f"{name}{path!r} holds {shown!r}; allowed: plain path segments")
     return bare
