@@ -5,15 +5,17 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping
+from functools import partial
 
 from lightapi.access import VerbAccess
 from lightapi.audit import point_out_public, point_out_scope
 from lightapi.auth import BaseAuthentication, BasicAuthentication, JWTAuthentication
+from lightapi.call import invoked
 from lightapi.catalog import Catalog
 from lightapi.db.entities import has_listeners
 from lightapi.db.store import Store
 from lightapi.exceptions import ConfigurationError
-from lightapi.handlers import invoker, routes_of
+from lightapi.handlers import routes_of
 from lightapi.http.pipeline import Pipeline
 from lightapi.http.routing import Routes
 from lightapi.limits import limiter_of
@@ -60,7 +62,7 @@ def build_service(plans: Mapping[str, Plan], store: Store, catalog: Catalog, opt
     own = _add_own(routes, _together(health_routes(store, shelves.link), login, pages), files)
     point_out_public(built)
     point_out_scope(built)
-    invoke = invoker(store)
+    invoke = partial(invoked, store)
     return Service(
         routes=routes,
         pipeline=Pipeline([step_of(middleware, invoke) for middleware in options.middlewares], store.translate),
@@ -151,7 +153,7 @@ def _login_routes(
     if any(isinstance(backend, BasicAuthentication) and backend.validator is None for backend in backends):
         logger.warning("BasicAuthentication refuses everybody: LightApi(login_validator=...) is not given")
     limiter = limiter_of(options.rate_limiter, link)
-    invoke = invoker(store)
+    invoke = partial(invoked, store)
     route = login_route(backends, options.login_validator, limiter, invoke=invoke, on_loop=store.is_async)
     return {f"{options.auth_path}/{name}": route for name in ("login", "token")}
 

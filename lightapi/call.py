@@ -18,11 +18,11 @@ from starlette.responses import Response
 from lightapi.actions import Operation
 from lightapi.db.errors import hide_parameters, translate
 from lightapi.exceptions import ApiError, InvalidInput, NotFound
-from lightapi.http.drive import drive
+from lightapi.http.drive import drive, has_running_loop, is_async
 from lightapi.http.message import JSONBytes, detached, error_response
 from lightapi.plan import Plan
 
-__all__ = ["Call", "Tasks"]
+__all__ = ["Call", "Tasks", "invoked"]
 
 logger = logging.getLogger("lightapi")
 
@@ -87,6 +87,18 @@ class Tasks(BackgroundTask):
 def _runs_on_loop(function: Any) -> bool:
     call = getattr(function, "__call__", None)  # noqa: B004  the method itself is asked
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
+
+
+async def invoked(store: Any, function: Callable[..., Any], *args: Any) -> Any:
+    """Call a user's function, sync or async, so that the event loop stays free; return what it gives.
+
+    On an async engine plain functions run on the loop; that is documented.
+    """
+    if store.is_async or is_async(function) or not has_running_loop():
+        result = function(*args)
+    else:
+        result = await store.enter(function, *args)
+    return await result if inspect.isawaitable(result) else result
 
 
 class Call:

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from typing_extensions import dataclass_transform
 
 from lightapi import actions
-from lightapi.call import Call
+from lightapi.call import Call, invoked
 from lightapi.db.crud import checked_queryset
 from lightapi.declaration import FieldSpec, Shape, declared_fields, declared_shape
 from lightapi.exceptions import ConfigurationError, nearest
@@ -240,8 +240,7 @@ async def _awaited_scope(endpoint: RestEndpoint, call: Call, *, always: bool = F
     """Return what ``_scope`` does, in async code."""
     if not call.plan.has_queryset or not (always or call.plan.scoped):
         return None
-    statement = endpoint.queryset(call.request)
-    return checked_queryset(await statement if inspect.isawaitable(statement) else statement)
+    return checked_queryset(await invoked(call.store, endpoint.queryset, call.request))
 
 
 def _listed(endpoint: RestEndpoint, call: Call) -> Any:
@@ -260,8 +259,7 @@ async def _awaited_listed(endpoint: RestEndpoint, call: Call) -> Any:
     statement = await _awaited_scope(endpoint, call, always=True)
     for backend in call.plan.filters.custom:
         base = endpoint.queryset(call.request) if statement is None else statement
-        result = backend.filter_queryset(call.request, base, endpoint)
-        result = await result if inspect.isawaitable(result) else result
+        result = await invoked(call.store, backend.filter_queryset, call.request, base, endpoint)
         statement = checked_queryset(result, f"{type(backend).__name__}.filter_queryset")
     return statement
 

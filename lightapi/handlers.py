@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -14,7 +15,7 @@ from lightapi import actions
 from lightapi.access import access_for
 from lightapi.actions import Operation
 from lightapi.auth import Validator
-from lightapi.call import Call
+from lightapi.call import Call, invoked
 from lightapi.db.errors import translate
 from lightapi.endpoint import RestEndpoint
 from lightapi.exceptions import InvalidInput, NotFound
@@ -23,7 +24,7 @@ from lightapi.http.drive import drive, has_running_loop, is_async
 from lightapi.http.message import Request
 from lightapi.plan import Handler, Plan, Route, make_route
 
-__all__ = ["Answering", "answering", "invoker", "routes_of"]
+__all__ = ["Answering", "answering", "routes_of"]
 
 
 class Verb(NamedTuple):
@@ -45,22 +46,6 @@ _ITEM = {
 _WITH_BODY = ("POST", "PUT", "PATCH")
 
 
-def invoker(store: Any) -> Callable[..., Awaitable[Any]]:
-    """Return what calls a user's function, sync or async, so that the event loop stays free.
-
-    On an async engine plain functions run on the loop; that is documented.
-    """
-
-    async def invoke(function: Callable[..., Any], *args: Any) -> Any:
-        if store.is_async or is_async(function) or not has_running_loop():
-            result = function(*args)
-        else:
-            result = await store.enter(function, *args)
-        return await result if inspect.isawaitable(result) else result
-
-    return invoke
-
-
 def routes_of(
     plan: Plan,
     store: Any,
@@ -70,7 +55,7 @@ def routes_of(
 ) -> tuple[Route, Route]:
     """Return the routes of an endpoint's collection and of its items; ``around`` puts the cache around a verb."""
     cls: Any = plan.endpoint
-    invoke = invoker(store)
+    invoke = partial(invoked, store)
     routes = []
     for verbs in (_COLLECTION, _ITEM):
         chosen = _served(plan, verbs)
@@ -208,10 +193,10 @@ _DEFAULTS: dict[str, Callable[[Plan, Any, str], Handler]] = {
 def _hooked(plan: Plan, store: Any, name: str, verb: Verb) -> Handler:
     """Return the handler of a verb that the class overrides, wholly or by its queryset."""
     cls: Any = plan.endpoint
-    start = _starter(plan, verb, name)
-    backends = [backend.filter_queryset for backend in plan.filters.custom] if verb.action == "list" else []
-    used = [*_hooks(cls, verb), *([cls.queryset] if plan.has_queryset else []), *backends]
-    waits = any(map(is_async, used))
+    method = verb.hook if _overridden(cls, verb.hook) else _async_twin(plan, verb.action)
+    start = _starter(method, verb, name)
+    waits = is_async(getattr(cls, method))
+    hands_over = plan.has_async_queryset or plan.filters.is_async
 
     async def work(request: StarletteRequest, data: dict[str, Any] | None) -> Response:
         call = Call(plan, store, request)
@@ -221,7 +206,9 @@ def _hooked(plan: Plan, store: Any, name: str, verb: Verb) -> Handler:
         try:
             result = start(endpoint, request, data)
             if inspect.isawaitable(result):
-                result = await result
+                # In a worker thread, what a plain function returns may have to wait for its async queryset.
+                in_thread = hands_over and not (store.is_async or has_running_loop())
+                result = call.wait(result) if in_thread else await result
             response = actions.as_response(plan, result, name)
             committed = response.status_code < 400  # noqa: PLR2004  a refusal changes nothing
         finally:
@@ -245,26 +232,21 @@ def _hooked(plan: Plan, store: Any, name: str, verb: Verb) -> Handler:
 Starter = Callable[[Any, StarletteRequest, dict[str, Any] | None], Any]
 
 
-def _starter(plan: Plan, verb: Verb, name: str) -> Starter:
+def _starter(method: str, verb: Verb, name: str) -> Starter:
     """Return what calls the method that answers, with the arguments of its signature."""
-    cls: Any = plan.endpoint
-    if _overridden(cls, verb.hook):
-        return lambda endpoint, request, data: getattr(endpoint, verb.hook)(request)
-    if verb.action == "create":
+    if verb.action == "create" and method != verb.hook:
         return lambda endpoint, request, data: endpoint.create(data)
-    partial = name == "PATCH"
-    if verb.action == "update":
-        method = _async_twin(plan, "update")
+    if verb.action == "update" and method != verb.hook:
+        partial = name == "PATCH"
         return lambda endpoint, request, data: getattr(endpoint, method)(data, request.path_params["id"], partial)
-    method = _async_twin(plan, verb.action)
-    if verb.action == "list":
+    if verb.action == "list" or method == verb.hook:
         return lambda endpoint, request, data: getattr(endpoint, method)(request)
     return lambda endpoint, request, data: getattr(endpoint, method)(request, request.path_params["id"])
 
 
 def _async_twin(plan: Plan, action: str) -> str:
     """Return the method of a default action: the async helper where the queryset is async."""
-    waits = plan.has_async_queryset or (action == "list" and plan.filters.is_async)
+    waits = (plan.has_async_queryset and action != "create") or (action == "list" and plan.filters.is_async)
     if waits and not _overridden(plan.endpoint, action):
         return f"_{action}_async"
     return action

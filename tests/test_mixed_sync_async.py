@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, ClassVar
 
@@ -13,10 +13,19 @@ from sqlalchemy import select
 from starlette.requests import Request
 from starlette.responses import Response
 
-from lightapi import Authentication, BaseAuthentication, BasePermission, Field, RestEndpoint
+from lightapi import (
+    Authentication,
+    BaseAuthentication,
+    BaseFilter,
+    BasePermission,
+    Field,
+    Filtering,
+    RestEndpoint,
+)
 from lightapi.core import Middleware
+from lightapi.http.drive import has_running_loop
 from tests.support.endpoints import CLEAN_CODE, Book
-from tests.support.hosts import Api, Client
+from tests.support.hosts import Api, Client, Database
 
 
 class Tag(RestEndpoint):
@@ -228,6 +237,104 @@ class Checks(RestEndpoint):
 
     def list(self, request: Request) -> Any:
         return {"title": super().list(request).status_code}
+
+
+def _noted(name: str) -> Any:
+    """Return a plain override that notes whether it runs where an event loop does, then does the usual."""
+
+    def override(self: Any, *args: Any) -> Any:
+        type(self).on_loop[name] = has_running_loop()
+        return getattr(RestEndpoint, name)(self, *args)
+
+    return override
+
+
+async def _waiting_queryset(self: Any, request: Request) -> Any:
+    await asyncio.sleep(0)
+    return select(type(self)._model_class)
+
+
+class PlainFilter(BaseFilter):
+    """Notes where it runs."""
+
+    def filter_queryset(self, request: Request, queryset: Any, view: Any) -> Any:
+        type(view).on_loop["filter"] = has_running_loop()
+        return queryset
+
+
+ACTIONS = ("list", "retrieve", "create", "update", "destroy")
+
+
+class PlainVerbs(RestEndpoint):
+    """Plain overrides, an asynchronous queryset."""
+
+    on_loop: ClassVar[dict[str, bool]] = {}
+    title: str
+    queryset = _waiting_queryset
+    list, retrieve, create, update, destroy = map(_noted, ACTIONS)
+
+    class Meta:
+        queryset_scope = "all"
+
+
+class HandsOver(RestEndpoint):
+    """Plain overrides that return what is awaited, an asynchronous queryset."""
+
+    on_loop: ClassVar[dict[str, bool]] = {}
+    title: str
+    queryset = _waiting_queryset
+
+    def get(self, request: Request) -> Any:
+        type(self).on_loop["get"] = has_running_loop()
+        pk = request.path_params.get("id")
+        return self._list_async(request) if pk is None else self._retrieve_async(request, pk)
+
+    class Meta:
+        queryset_scope = "all"
+
+
+class PlainSources(RestEndpoint):
+    """A plain queryset and a plain filter, asynchronous verbs."""
+
+    on_loop: ClassVar[dict[str, bool]] = {}
+    title: str
+
+    def queryset(self, request: Request) -> Any:
+        type(self).on_loop["queryset"] = has_running_loop()
+        return select(type(self)._model_class)
+
+    async def list(self, request: Request) -> Any:
+        return await self._list_async(request)
+
+    async def retrieve(self, request: Request, pk: Any) -> Any:
+        return await self._retrieve_async(request, pk)
+
+    class Meta:
+        queryset_scope = "all"
+        filtering = Filtering(backends=[PlainFilter])
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "noted"),
+    [(PlainVerbs, ACTIONS), (HandsOver, ["get"]), (PlainSources, ["queryset", "filter"])],
+    ids=["verbs", "handing over", "sources"],
+)
+def test_what_is_plain_stays_off_the_event_loop_beside_what_is_async(
+    api: Api, database: Database, endpoint: Any, noted: Iterable[str]
+) -> None:
+    endpoint.on_loop.clear()
+    client = api({"/things": endpoint})
+
+    made = client.post("/things", json={"title": "one"})
+    assert made.status_code == 201
+    assert [row["title"] for row in client.get("/things").json()["results"]] == ["one"]
+    assert client.get("/things/1").json() == made.json()
+    assert client.get("/things/2").status_code == 404
+    assert client.patch("/things/1", json={"title": "two", "version": 1}).json()["title"] == "two"
+    assert client.put("/things/1", json={"title": "three", "version": 2}).json()["version"] == 3
+    assert client.delete("/things/1").status_code == 204
+    # An asynchronous engine's plain functions run in its greenlets.
+    assert endpoint.on_loop == dict.fromkeys(noted, database.kind.endswith("-async"))
 
 
 def test_super_is_a_response_in_a_plain_hook_on_every_engine(api: Api) -> None:
