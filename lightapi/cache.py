@@ -14,6 +14,7 @@ from datetime import date, datetime, time
 from decimal import Decimal
 from enum import Enum
 from time import monotonic
+from types import NoneType
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlencode
 
@@ -295,17 +296,27 @@ def _identity(user: Any) -> str | None:
     if user is None:
         return ""
     try:
-        return json.dumps(user, sort_keys=True, default=_tagged)
-    except (TypeError, ValueError, RecursionError):
+        return repr(_canonical(user))
+    except (TypeError, RecursionError):
         logger.warning("request.state.user holds what JSON does not know (%s): not cached", type(user).__name__)
         return None
 
 
-def _tagged(value: Any) -> list[str]:
-    """Return the canonical form of a plain value beyond JSON; an object of another kind may hide who it is."""
-    if isinstance(value, (uuid.UUID, Decimal, datetime, date, time, Enum)):
-        return [type(value).__qualname__, repr(value)]
+def _canonical(value: Any) -> Any:
+    """Return the canonical form of plain data; an object of another kind, subclasses too, may hide who it is."""
+    kind = type(value)
+    if kind in _PLAIN or (isinstance(value, Enum) and vars(value).keys() <= _OF_ENUMS):
+        return (kind.__qualname__, repr(value))
+    if kind is dict:
+        pairs = [(_canonical(key), _canonical(each)) for key, each in value.items()]
+        return ("dict", sorted(pairs, key=repr))
+    if kind in (list, tuple):
+        return (kind.__qualname__, [_canonical(each) for each in value])
     raise TypeError
+
+
+_PLAIN = frozenset((str, int, float, bool, NoneType, uuid.UUID, Decimal, datetime, date, time))
+_OF_ENUMS = frozenset(("_value_", "_name_", "__objclass__", "_sort_order_"))
 
 
 def voiding(handler: Handler, generations: tuple[str, ...], link: RedisLink) -> Handler:

@@ -193,6 +193,31 @@ class Hidden(BaseModel):
     name: str = PydanticField(exclude=True)
 
 
+class Tenant(dict[str, str]):
+    """A user of whom JSON shows what all have in common."""
+
+    name: str
+
+
+def _tenant(name: str) -> Tenant:
+    tenant = Tenant(sub="service")
+    tenant.name = name
+    return tenant
+
+
+class Member(str):
+    """The same as text."""
+
+    __slots__ = ("name",)
+    name: str
+
+
+def _member(name: str) -> Member:
+    member = Member("member")
+    member.name = name
+    return member
+
+
 class Plain:
     """A user that JSON does not know."""
 
@@ -206,6 +231,9 @@ USERS = {
     "excluded": lambda name: Hidden(name=name),
     "generator": lambda name: iter([name]),
     "set-of-objects": lambda name: [Plain(name)],
+    "subclass-of-dict": _tenant,
+    "subclass-of-str": lambda name: {"sub": _member(name)},
+    "keys": lambda name: {1 if name == "one" else "1": "of any kind"},
 }
 
 
@@ -213,9 +241,11 @@ def _name_of(user: Any) -> str:
     match user:
         case {"sub": SecretStr() as secret}:
             return secret.get_secret_value()
-        case [Plain() as inner]:
+        case [Plain() as inner] | {"sub": Member() as inner}:
             return inner.name
-        case Plain() | Hidden():
+        case {1: _} | {"1": _}:
+            return "one" if 1 in user else "two"
+        case Plain() | Hidden() | Tenant():
             return user.name
         case _:
             return "".join(user)
