@@ -465,7 +465,7 @@ def test_a_failure_is_logged_with_its_traceback_and_answered_500(
     assert repr(record.exc_info[1]) == "ValueError('the reason')"
 
 
-@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, asyncio.CancelledError])
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, GeneratorExit, BaseException, asyncio.CancelledError])
 def test_no_exception_ends_the_loop_or_hangs_the_client(make: Make, error: type[BaseException]) -> None:
     @http_only
     async def app(scope: Scope, receive: Receive, send: Send) -> None:

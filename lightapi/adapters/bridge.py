@@ -200,7 +200,7 @@ class _Responder(ASGIResponder):
         except asyncio.CancelledError as error:
             await self._fail(error)
             raise
-        except (Exception, SystemExit, KeyboardInterrupt) as error:
+        except BaseException as error:
             if self._let_go and not self._complete and isinstance(error, (ClientDisconnect, OSError)):
                 return
             logger.exception("%s %r failed", self._scope["method"], self._scope["path"])
