@@ -41,14 +41,14 @@ class VerbAccess:
         self.is_public = not isinstance(permission, Combined) and allows_all(permission)
         self._invoke = invoke
         challenges = [str(getattr(backend, "challenge", BaseAuthentication.challenge)) for backend in backends]
-        self._challenge = ", ".join(dict.fromkeys(challenges))
+        self.challenge = ", ".join(dict.fromkeys(challenges)) or BaseAuthentication.challenge
 
     async def __call__(self, request: Request) -> None:
         """Set ``request.state.user``; raise AuthenticationFailed or PermissionDenied."""
         if self.backends and not await self._authenticated(request):
             request.state.user = None
             if not self.is_public:
-                raise AuthenticationFailed(headers={"WWW-Authenticate": self._challenge})
+                raise AuthenticationFailed(headers={"WWW-Authenticate": self.challenge})
         if not (self.is_public or await self._allowed(self.permission, request)):
             raise PermissionDenied
 

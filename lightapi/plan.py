@@ -23,6 +23,9 @@ Handler = Callable[["Request"], Awaitable["Response"]]
 class Access(Protocol):
     """Decides who may call one verb: sets ``request.state.user``, raises 401 or 403."""
 
+    challenge: str
+    """What a 401 of this verb asks for."""
+
     async def __call__(self, request: Request) -> None:
         """Let the request pass, or raise."""
 

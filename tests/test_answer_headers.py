@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
 
 import pytest
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from lightapi import AllowAny, Authentication, BaseAuthentication, IsAuthenticated, RestEndpoint
 from tests.support.endpoints import CLEAN_CODE, Book
@@ -117,3 +121,41 @@ def test_what_the_endpoint_says_stands_and_its_response_is_not_touched(api: Api)
     assert [answer.headers.get_list("cache-control") for answer in answers] == [["private, max-age=60"]] * 2
     assert [answer.headers.get_list("vary") for answer in answers] == [["Authorization, Cookie"]] * 2
     assert "vary" not in SHARED.headers
+
+
+def _raising(request: Request) -> Response:
+    raise HTTPException("404")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+IMPOSSIBLE: dict[str, Callable[[Request], Response]] = {
+    "line break": lambda _: Response("x", headers={"X-A": "b\r\nX-B: c"}),
+    "control character": lambda _: Response("x", headers={"X-A": "b\x00c"}),
+    "tab": lambda _: Response("x", headers={"X-A": "b\tc"}),
+    "name with a space": lambda _: Response("x", headers={"X A": "b"}),
+    "name beyond ASCII": lambda _: Response("x", headers={"X-\xc9": "b"}),
+    "status 0": lambda _: Response("x", 0),
+    "interim status": lambda _: Response("x", 101),
+    "status 1000": lambda _: Response("x", 1000),
+    "text as status": _raising,
+}
+
+
+@pytest.mark.engines("sqlite-sync")
+@pytest.mark.parametrize("what", IMPOSSIBLE)
+def test_what_no_server_could_send_is_a_500_in_json(api: Api, what: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.CRITICAL)
+    make = IMPOSSIBLE[what]
+    endpoint = type("OddEndpoint", (RestEndpoint,), {"list": lambda self, request: make(request)})
+
+    response = api({"/odd": endpoint}).get("/odd")
+    assert (response.status_code, response.json()) == (500, {"detail": "internal server error"})
+    assert "x-a" not in response.headers
+
+
+@pytest.mark.engines("sqlite-sync")
+def test_the_usual_characters_of_headers_are_sent(api: Api) -> None:
+    def list_(self: RestEndpoint, request: Request) -> Response:
+        return PlainTextResponse("x", HTTPStatus.ACCEPTED, {"X-A": "caf~ (e), 'b' ;c=\"d\""})
+
+    response = api({"/odd": type("OddEndpoint", (RestEndpoint,), {"list": list_})}).get("/odd")
+    assert (response.status_code, response.headers["x-a"]) == (202, "caf~ (e), 'b' ;c=\"d\"")

@@ -10,7 +10,9 @@ from typing import Any
 
 import jwt
 import pytest
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
+from starlette.responses import JSONResponse
 
 from lightapi import (
     AllowAny,
@@ -165,6 +167,31 @@ def test_a_401_carries_every_backends_challenge_once(api: Api, backend: Any, cha
     for verb, path in (("GET", "/who"), ("HEAD", "/who"), ("POST", "/who"), ("DELETE", "/who/1")):
         response = client.request(verb, path)
         assert (response.status_code, response.headers["www-authenticate"]) == (401, challenge)
+
+
+@ONE_ENGINE
+@pytest.mark.parametrize("way", ["permission", "override", "returned", "raised by the backend"])
+def test_a_401_of_ones_own_code_carries_the_backends_challenge(api: Api, way: str) -> None:
+    class Refusing(AllowAny):
+        def has_permission(self, request: Request) -> bool:
+            raise HTTPException(401, "who?")
+
+    class Expired(Key):
+        def authenticate(self, request: Request) -> bool:
+            raise HTTPException(401, "expired")
+
+    def list_(self: RestEndpoint, request: Request) -> Any:
+        if way == "override":
+            raise AuthenticationFailed("who?")
+        return JSONResponse({"detail": "who?"}, 401)
+
+    methods = {} if way == "permission" else {"list": list_}
+    backend = Expired if way == "raised by the backend" else Key
+    meta = {"authentication": Authentication(backend, Refusing if way == "permission" else AllowAny)}
+    endpoint = type("WhoEndpoint", (RestEndpoint,), {**methods, "Meta": type("Meta", (), meta)})
+
+    response = api({"/who": endpoint}).get("/who", headers={"X-Key": "k1"})
+    assert (response.status_code, response.headers["www-authenticate"]) == (401, 'Key realm="keys"')
 
 
 @ONE_ENGINE

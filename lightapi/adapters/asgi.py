@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from lightapi.exceptions import ApiError, NotFound
 from lightapi.http.cors import Cors, CorsApp
 from lightapi.http.drive import drive
-from lightapi.http.message import Request, error_response
+from lightapi.http.message import Request, challenged, error_response
 from lightapi.http.pipeline import finish, from_http_exception
 from lightapi.plan import Route
 
@@ -139,4 +139,4 @@ async def _server_error(request: StarletteRequest, error: Exception) -> Response
 
 
 async def _http_error(request: StarletteRequest, error: Any) -> Response:
-    return error_response(from_http_exception(error))
+    return challenged(error_response(from_http_exception(error)))

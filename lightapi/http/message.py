@@ -20,6 +20,7 @@ __all__ = [
     "add_headers",
     "add_missing",
     "add_vary",
+    "challenged",
     "detached",
     "error_response",
     "json_response",
@@ -30,7 +31,6 @@ __all__ = [
 ResponseType = TypeVar("ResponseType", bound=Response)
 
 _UNAUTHORIZED = 401
-"""Always carries a challenge (RFC 9110 section 15.5.2)."""
 
 NOSNIFF = (b"x-content-type-options", b"nosniff")
 """A browser must not guess that an answer is a page or a script."""
@@ -139,8 +139,14 @@ def error_response(error: ApiError) -> JSONBytes:
     """Turn an ApiError into its answer, ``{"detail": ...}``."""
     response = JSONBytes(to_json({"detail": error.detail}), error.status_code)
     add_headers(response, error.headers)
-    if error.status_code == _UNAUTHORIZED and not any(name.lower() == "www-authenticate" for name in error.headers):
-        response.raw_headers.append((b"www-authenticate", b"Bearer"))
+    return response
+
+
+def challenged(response: ResponseType, challenge: str = "Bearer") -> ResponseType:
+    """Return an answer that names a challenge if it is a 401 (RFC 9110 section 15.5.2)."""
+    if response.status_code == _UNAUTHORIZED:
+        response = owned(response)
+        add_missing(response, b"www-authenticate", challenge.encode("latin-1"))
     return response
 
 

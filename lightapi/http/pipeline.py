@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Awaitable, Callable, Sequence
+from http import HTTPStatus
 from typing import Any, Protocol
 
 from starlette.exceptions import HTTPException
@@ -11,7 +13,7 @@ from starlette.requests import Request as StarletteRequest
 from starlette.responses import Response
 
 from lightapi.exceptions import ApiError, MethodNotAllowed
-from lightapi.http.message import NOSNIFF, JSONBytes, Request, detached, error_response, owned
+from lightapi.http.message import NOSNIFF, JSONBytes, Request, challenged, detached, error_response, owned
 from lightapi.plan import Route
 
 __all__ = ["Pipeline", "Step"]
@@ -48,7 +50,7 @@ class Pipeline:
             response = access.seal(request, response)
         if self._after and not route.internal:
             response = await self._run_after(request, response)
-        return response
+        return challenged(response) if access is None else challenged(response, access.challenge)
 
     async def _answer(self, request: Request, route: Route) -> Response:
         if self._before and not route.internal:
@@ -104,10 +106,11 @@ def from_http_exception(error: HTTPException) -> ApiError:
 def finish(method: str, response: Response) -> Response:
     """Make the message well-formed: a length that is the body's, no body for HEAD, 204 and 304.
 
-    A header that holds a line break is a bug of a hook, and would let a client write headers.
+    What no message can be is a bug of a hook; a line break in a header would let a client write headers.
     """
-    if any(b"\n" in value or b"\r" in value for _, value in response.raw_headers):
-        logger.error("a header of the response holds a line break: 500 instead")
+    wrong = _wrong_in(response)
+    if wrong:
+        logger.error("%s: 500 instead", wrong)
         response = error_response(ApiError())
     if not any(pair[0] == NOSNIFF[0] for pair in response.raw_headers):
         response = owned(response)
@@ -134,6 +137,25 @@ def finish(method: str, response: Response) -> Response:
     return response
 
 
+def _wrong_in(response: Response) -> str:
+    """Return what no server could send of a response (RFC 9110 sections 5.1, 5.5 and 15, PEP 3333), if anything."""
+    status: Any = response.status_code
+    if type(status) is not int and not isinstance(status, HTTPStatus):
+        return f"the response has the status {status!r}, which is no whole number"
+    if not _FINAL <= status <= _LAST:
+        return f"the response has the status {status}"
+    for name, value in response.raw_headers:
+        if name not in _USUAL and not _NAME.fullmatch(name):
+            return f"the response has a header of the name {name!r}"
+        if _CONTROL.search(value):
+            return f"the response has a control character in its header {name.decode()}"
+    return ""
+
+
+_FINAL, _LAST = 200, 599
+_NAME = re.compile(rb"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
+_USUAL = frozenset((b"content-length", b"content-type", NOSNIFF[0], b"cache-control", b"vary", b"etag", b"link"))
 _BODILESS = (204, 304)
 
 
