@@ -40,8 +40,7 @@ class VerbAccess:
         self.permission = permission
         self.is_public = not isinstance(permission, Combined) and allows_all(permission)
         self._invoke = invoke
-        challenges = [str(getattr(backend, "challenge", BaseAuthentication.challenge)) for backend in backends]
-        self.challenge = ", ".join(dict.fromkeys(challenges)) or BaseAuthentication.challenge
+        self.challenge = ", ".join(dict.fromkeys(map(_challenge_of, backends))) or BaseAuthentication.challenge
 
     async def __call__(self, request: Request) -> None:
         """Set ``request.state.user``; raise AuthenticationFailed or PermissionDenied."""
@@ -124,9 +123,9 @@ def access_for(
                 ready[id(declared)] = [_prepared(each, declared, validator) for each in backends_in(declared.backend)]
             backends = ready[id(declared)]
             permission = _permission_of(declared, verb, has_backend=bool(backends))
+            verb_access = VerbAccess(backends, permission, invoke)
         except ConfigurationError as error:
             raise ConfigurationError(f"{owner}.Meta.authentication: {error}") from None
-        verb_access = VerbAccess(backends, permission, invoke)
         if verb_access.is_public and not backends:
             continue
         access[verb] = verb_access
@@ -138,6 +137,15 @@ def access_for(
 def _prepared(given: Any, authentication: Authentication, validator: Validator | None) -> Any:
     backend = made(given, "backend")
     return backend.prepared(authentication, validator) if isinstance(backend, BaseAuthentication) else backend
+
+
+def _challenge_of(backend: Any) -> str:
+    """Return what a 401 says of a backend; raise ConfigurationError for what no header can hold."""
+    challenge = getattr(backend, "challenge", BaseAuthentication.challenge)
+    if not (isinstance(challenge, str) and challenge and challenge.isascii() and challenge.isprintable()):
+        name = type(backend).__name__
+        raise ConfigurationError(f"{name}.challenge={challenge!r} given; allowed: text, as in 'Bearer', in ASCII")
+    return challenge
 
 
 def _functions_of(backend: Any) -> list[Callable[..., Any]]:

@@ -134,11 +134,19 @@ def _require_method(value: Any, name: str, where: str, arguments: str = "request
         raise ConfigurationError(f"{where}: {value!r} has no method {name}({arguments}){hint}")
     if getattr(method, "__qualname__", "") in ("BasePermission.has_permission", "BaseAuthentication.authenticate"):
         raise ConfigurationError(f"{where}: {value!r} has no {name}({arguments}) of its own")
-    if arguments == "request" and inspect.isfunction(getattr(method, "__func__", method)):
-        try:
-            inspect.signature(method).bind(*((None,) * (2 if isinstance(value, type) else 1)))
-        except TypeError as error:
-            raise ConfigurationError(f"{where}: {value!r}: can't be called as {name}(request): {error}") from None
+    if arguments == "request":
+        check_call(f"{where}: {value!r}", value, name, "request")
+
+
+def check_call(where: str, value: Any, name: str, *arguments: str) -> None:
+    """Raise ConfigurationError where a method of a class, or of an object, does not take these arguments."""
+    method = getattr(value, name)
+    if not inspect.isfunction(getattr(method, "__func__", method)):
+        return
+    try:
+        inspect.signature(method).bind(*(["self"] if isinstance(value, type) else []), *arguments)
+    except TypeError as error:
+        raise ConfigurationError(f"{where}: can't be called as {name}({', '.join(arguments)}): {error}") from None
 
 
 @explained
@@ -230,13 +238,7 @@ class Filtering:
 def _check_backend(backend: Any) -> None:
     where = "Filtering(backends=...)"
     _require_method(backend, "filter_queryset", where, "request, queryset, view")
-    arguments = (None,) * (4 if isinstance(backend, type) else 3)
-    try:
-        inspect.signature(backend.filter_queryset).bind(*arguments)
-    except TypeError as error:
-        raise ConfigurationError(
-            f"{where}: {backend!r}: can't be called as filter_queryset(request, queryset, view): {error}"
-        ) from None
+    check_call(f"{where}: {backend!r}", backend, "filter_queryset", "request", "queryset", "view")
     if backend.filter_queryset.__qualname__ == "BaseFilter.filter_queryset":
         raise ConfigurationError(f"{where}: {backend!r} has no filter_queryset(request, queryset, view) of its own")
     names_in(f"{where}: {backend!r}.parameters", getattr(backend, "parameters", None) or None, "query parameters")
@@ -324,10 +326,10 @@ class Cache:
             raise ConfigurationError(
                 f"Cache(ttl=...): {ttl!r} given; allowed: seconds, more than 0, at most {_LONGEST}"
             )
-        if self.vary_on is not None and tuple(self.vary_on) != ():
+        if self.vary_on not in (None, [], ()):
             names_in("Cache(vary_on=...)", self.vary_on, "query parameters")
         for name in names_in("Cache(vary_headers=...)", self.vary_headers or None, "header names") or ():
-            if not _TOKEN.fullmatch(name):
+            if name == "*" or not _TOKEN.fullmatch(name):
                 raise ConfigurationError(f"Cache(vary_headers=...): {name!r} given; allowed: header names")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 import ipaddress
 import threading
 import unicodedata
@@ -16,7 +15,9 @@ from typing import Any
 
 from starlette.requests import Request
 
+from lightapi.config import check_call
 from lightapi.exceptions import ConfigurationError, TooManyRequests
+from lightapi.permissions import made
 from lightapi.redis_link import RedisDown, RedisLink
 from lightapi.waiting import pause
 
@@ -158,6 +159,9 @@ class _Local:
         return _GO, 0.0
 
 
+_METHODS = ("begin", "succeeded", "failed")
+
+
 def limiter_of(given: Any, link: RedisLink | None) -> Any:
     """Return the limiter of the login routes, None for none; raise ConfigurationError for what is no limiter."""
     if given is False:
@@ -168,8 +172,10 @@ def limiter_of(given: Any, link: RedisLink | None) -> Any:
         number = given.get("requests_per_minute")
         if set(given) == {"requests_per_minute"} and type(number) is int and number >= 1:
             return FailureLimiter(number, link)
-    elif all(callable(getattr(given, name, None)) for name in ("begin", "succeeded", "failed")):
-        return given() if inspect.isclass(given) else given
+    elif all(callable(getattr(given, name, None)) for name in _METHODS):
+        for name in _METHODS:
+            check_call(f"rate_limiter={given!r}", given, name, "key")
+        return made(given, "rate_limiter")
     raise ConfigurationError(
         f"rate_limiter={given!r} given; allowed: {{'requests_per_minute': 10}}, False, or an object with "
         "begin(key), succeeded(key) and failed(key)"

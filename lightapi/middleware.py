@@ -9,6 +9,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from lightapi.config import check_call
 from lightapi.exceptions import ConfigurationError, nearest
 from lightapi.http.cors import Cors
 
@@ -68,6 +69,7 @@ def _check_process(given: Any, instance: Any) -> None:
     if getattr(kind, "process", None) is Middleware.process:
         near = nearest("process", [name for name in vars(kind) if not name.startswith("__")])
         raise ConfigurationError(f"middlewares: {kind.__name__} has no process(request, response) of its own{near}")
+    check_call(f"middlewares: {kind.__name__}", instance, "process", "request", "response")
 
 
 def step_of(

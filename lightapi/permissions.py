@@ -9,6 +9,7 @@ from typing import Any
 
 from starlette.requests import Request
 
+from lightapi.config import check_call
 from lightapi.exceptions import ConfigurationError
 from lightapi.http.drive import Decision, drive, is_async
 
@@ -237,4 +238,5 @@ def made(given: Any, what: str) -> Any:
 def _made(part: Any) -> Any:
     if not callable(getattr(part, "has_permission", None)):
         raise ConfigurationError(f"a permission combined with {part!r}, which has no method has_permission(request)")
+    check_call(f"a permission combined with {part!r}", part, "has_permission", "request")
     return made(part, "a permission")

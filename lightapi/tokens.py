@@ -57,7 +57,7 @@ class Tokens:
         self.keys = KeySet(where, rules.jwks_url) if rules.jwks_url else None
         self._signing_key = _secret(where, rules) if symmetric else rules.private_key
         self._key = self._signing_key if symmetric else rules.public_key
-        required = ["exp"] if _requires_exp(rules.require_exp) else []
+        required = ["exp"] if _requires_exp(where, rules.require_exp) else []
         # Secrets are padded to any length it asks for, so what it enforces are the sizes of asymmetric keys.
         self._codec: Any = jwt.PyJWT({"require": required, "enforce_minimum_key_length": True})
         self._header_of = jwt.get_unverified_header
@@ -166,9 +166,10 @@ class Tokens:
 
 
 def _checked_algorithms(where: str, rules: TokenRules) -> list[str]:
-    algorithms = [rules.algorithms] if isinstance(rules.algorithms, str) else list(rules.algorithms)
-    if not algorithms:
-        raise ConfigurationError(f"{where}: algorithms={algorithms!r} given; allowed: at least one")
+    given: Any = rules.algorithms
+    if not (isinstance(given, (str, list, tuple)) and given):
+        raise ConfigurationError(f"{where}: algorithms={given!r} given; allowed: a list of names, at least one")
+    algorithms = [given] if isinstance(given, str) else list(given)
     for algorithm in algorithms:
         one_of(f"{where}: algorithms", algorithm, ALGORITHMS)
     symmetric = {algorithm.startswith("HS") for algorithm in algorithms}
@@ -189,13 +190,17 @@ def _checked_algorithms(where: str, rules: TokenRules) -> list[str]:
     return algorithms
 
 
+_LONGEST = 100 * 365 * 24 * 3600
+"""Seconds; times beyond what a clock can show are refused."""
+
+
 def _check_numbers(where: str, rules: TokenRules) -> None:
     leeway: Any = rules.leeway
     lifetime: Any = rules.lifetime
-    if isinstance(leeway, bool) or not isinstance(leeway, (int, float)) or not 0 <= leeway < math.inf:
-        raise ConfigurationError(f"{where}: leeway={leeway!r} given; allowed: seconds, 0 or more")
-    if type(lifetime) is not int or lifetime < 1:
-        raise ConfigurationError(f"{where}: lifetime={lifetime!r} given; allowed: seconds, 1 or more")
+    if isinstance(leeway, bool) or not isinstance(leeway, (int, float)) or not 0 <= leeway <= _LONGEST:
+        raise ConfigurationError(f"{where}: leeway={leeway!r} given; allowed: seconds, 0 to {_LONGEST}")
+    if type(lifetime) is not int or not 1 <= lifetime <= _LONGEST:
+        raise ConfigurationError(f"{where}: lifetime={lifetime!r} given; allowed: seconds, 1 to {_LONGEST}")
     names_in(f"{where}: extra_claims", rules.claims or None, "claim names")
     for name in ("audience", "issuer"):
         value = getattr(rules, name)
@@ -225,9 +230,11 @@ def _secret(where: str, rules: TokenRules) -> bytes:
     return secret.ljust(_BLOCK, b"\0")
 
 
-def _requires_exp(given: bool | None) -> bool:  # noqa: FBT001  private
-    if given is not None:
+def _requires_exp(where: str, given: Any) -> bool:
+    if isinstance(given, bool):
         return given
+    if given is not None:
+        raise ConfigurationError(f"{where}: require_exp={given!r} given; allowed: True, False or None")
     return os.environ.get("LIGHTAPI_JWT_REQUIRE_EXP", "true").lower() not in ("0", "false", "no")
 
 

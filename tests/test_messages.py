@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,10 @@ import pytest
 from starlette.middleware.gzip import GZipMiddleware
 
 from lightapi import (
+    AllowAny,
     Authentication,
+    BaseAuthentication,
+    Cache,
     ConfigurationError,
     Field,
     Filtering,
@@ -145,6 +149,98 @@ def test_a_middleware_that_would_do_nothing_is_refused() -> None:
     starlettes: Any = GZipMiddleware
     with pytest.raises(ConfigurationError, match="asgi_middleware="):
         LightApi(database_url="sqlite://", middlewares=[starlettes(None)])
+
+
+class NoRequest:
+    """Hooks whose methods take nothing."""
+
+    challenge: Any = "Bearer"
+
+    def has_permission(self) -> bool:
+        return True
+
+    def process(self, request: Any) -> None:
+        """Lack the response."""
+
+    def begin(self) -> float:
+        return 0
+
+    def succeeded(self, key: str) -> None:
+        """Do nothing."""
+
+    failed = succeeded
+
+
+class Demanding:
+    """A limiter that can't be made without arguments."""
+
+    def __init__(self, failures: int) -> None:
+        self.failures = failures
+
+    def begin(self, key: str) -> float:
+        return 0
+
+    def succeeded(self, key: str) -> None:
+        """Do nothing."""
+
+    failed = succeeded
+
+
+class Odd(BaseAuthentication):
+    """A backend whose challenge no header can hold."""
+
+    challenge = "Key\nX: y"
+
+    def authenticate(self, request: Any) -> bool:
+        return True
+
+
+def _app(**options: Any) -> LightApi:
+    return LightApi(database_url="sqlite://", **options)
+
+
+def _cache(**options: Any) -> Cache:
+    return Cache(ttl=1, **options)
+
+
+def _jwt(**options: Any) -> Authentication:
+    return Authentication(JWTAuthentication(**options))
+
+
+def _served(authentication: Authentication) -> None:
+    meta = type("Meta", (), {"authentication": authentication})
+    app = LightApi(database_url="sqlite://")
+    app.register({"/things": type("Thing", (RestEndpoint,), {"Meta": meta})})
+    app.build_app()
+
+
+@pytest.mark.parametrize(
+    ("declare", "said"),
+    [
+        (
+            lambda: _app(middlewares=[NoRequest]),
+            r"NoRequest: .*process\(request, response\)",
+        ),
+        (lambda: AllowAny & NoRequest, r"NoRequest.* has_permission\(request\)"),
+        (lambda: ~AllowAny | NoRequest(), r"NoRequest.* has_permission\(request\)"),
+        (lambda: _app(rate_limiter=NoRequest), r"rate_limiter=.* begin\(key\)"),
+        (lambda: _app(rate_limiter=Demanding), r"rate_limiter: Demanding .*arguments"),
+        (lambda: _served(_jwt(algorithms=5)), r"algorithms=5 given"),
+        (lambda: _served(_jwt(require_exp="no")), r"require_exp='no' given"),
+        (lambda: _served(_jwt(lifetime=10**12)), r"lifetime=10+ given"),
+        (lambda: _served(_jwt(leeway=10**400)), r"leeway=10+ given"),
+        (lambda: _served(Authentication(Odd)), r"Thing.Meta.authentication: Odd.challenge='Key"),
+        (lambda: _cache(vary_on=5), r"vary_on=...\): 5 given"),
+        (lambda: _cache(vary_headers=["*"]), r"vary_headers=...\): '\*' given"),
+        (lambda: Cache(ttl=10**12), r"1000000000000 given; allowed: seconds, more than 0, at most \d+"),
+    ],
+)
+def test_hooks_that_could_not_be_called_and_values_without_a_use_are_refused(
+    declare: Callable[[], Any], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LIGHTAPI_JWT_SECRET", "a made-up secret of more than 32 bytes")
+    with pytest.raises(ConfigurationError, match=said):
+        declare()
 
 
 def test_a_url_in_the_place_of_the_engine_is_named() -> None:
