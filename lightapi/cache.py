@@ -304,8 +304,8 @@ def _identity(user: Any) -> str | None:
 
 def _canonical(value: Any) -> Any:
     """Return the canonical form of plain data; an object of another kind, subclasses too, may hide who it is."""
-    kind = type(value)
-    if kind in _PLAIN or (isinstance(value, Enum) and vars(value).keys() <= _OF_ENUMS):
+    kind: Any = type(value)
+    if kind in _PLAIN or (issubclass(kind, Enum) and vars(value).keys() <= _OF_ENUMS):
         return (kind.__qualname__, repr(value))
     if kind is dict:
         pairs = [(_canonical(key), _canonical(each)) for key, each in value.items()]

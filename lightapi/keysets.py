@@ -126,7 +126,7 @@ def _is_url(url: Any) -> bool:
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
     """Keys come from where they were declared to come from."""
 
-    def redirect_request(self, *_: Any) -> None:
+    def redirect_request(self, *_: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Make the redirection an error."""
 
 
