@@ -396,6 +396,38 @@ endpoints: [{ route: /items, fields: { name: { type: str } } }]
     assert client.post("/items", json={"name": "x"}).headers["location"] == "https://api.example.com/items/1"
 
 
+def test_arguments_may_have_the_names_that_they_have_in_python(loaded: Loaded, tmp_path: Path) -> None:
+    (tmp_path / "people.py").write_text(
+        "from lightapi import Middleware\n"
+        "def known(username, password):\n    return {'sub': username} if password == 'right' else None\n"
+        "class Stamp(Middleware):\n    def process(self, request, response):\n"
+        "        if response is not None:\n            response.headers['x-stamp'] = 'yes'\n"
+    )
+    app = loaded("""
+auth_path: /session
+login_validator: people:known
+middlewares: [people.Stamp]
+default_authentication: { backend: BasicAuthentication }
+default_pagination: { style: cursor, page_size: 1 }
+endpoints: [{ route: /items, fields: { name: { type: str } }, meta: { pagination: { page_size: 2 } } }]
+""")
+    client = TestClient(app.build_app())
+
+    assert client.get("/items").status_code == 401
+    assert client.post("/session/login", json={"username": "ada", "password": "right"}).status_code == 200
+    answer = client.get("/items", auth=("ada", "right"))
+    assert answer.headers["x-stamp"] == "yes"
+    assert answer.json() == {"next": None, "previous": None, "results": []}
+
+
+def test_the_database_may_stand_at_the_top(tmp_path: Path) -> None:
+    file = tmp_path / "lightapi.yaml"
+    file.write_text("database_url: sqlite:///here.db\nendpoints: []\n")
+
+    assert LightApi.from_config(file).engine.url.database == str(tmp_path / "here.db")
+    assert LightApi.from_config(file, database_url="sqlite://").engine.url.database is None
+
+
 def test_origins_that_nobody_names_are_not_allowed(loaded: Loaded) -> None:
     app = loaded("middleware: [CORSMiddleware]\nendpoints: [{ route: /items, fields: {} }]")
 

@@ -299,6 +299,20 @@ NAMED = {
         "endpoints[0].fields.a.sa_type",
         "numbers, text",
     ),
+    "twice": (
+        "auth: { auth_path: /a }\nauth_path: /b",
+        "auth_path",
+        "stands in auth.auth_path, too; say it once",
+    ),
+    "validator": ("login_validator: parts:nothing", "login_validator", "has no 'nothing'"),
+    "middlewares": ("middlewares: [parts:nothing]", "middlewares[0]", "has no 'nothing'"),
+    "middleware": ("middleware: [CORSMidleware]", "middleware[0]", "did you mean 'CORSMiddleware'?"),
+    "page": (
+        "default_pagination: { page_size: 5, max_page_size: 2 }",
+        "default_pagination.max_page_size",
+        "max_page_size",
+    ),
+    "misplaced": ("authentication: { backend: JWTAuthentication }", "authentication", "did you mean 'default_auth"),
     "pattern": (FIELD.format("a: { type: str, pattern: '(' }"), "endpoints[0].fields.a", "unclosed group"),
     "bound": (FIELD.format("a: { type: int, gt: [1] }"), "endpoints[0].fields.a.gt", "allowed: a number"),
     "private": (FIELD.format("_a: { type: str }"), "endpoints[0].fields._a", "begins with a letter"),
@@ -332,6 +346,12 @@ def test_what_does_not_fit_is_told_once_where_it_stands(file: Path, kind: str, m
     assert reason in first
 
 
+def test_an_argument_that_is_none_is_no_fault_of_the_file(file: Path) -> None:
+    file.write_text("database: { url: 'sqlite://' }\nendpoints: []\n")
+    with pytest.raises(ConfigurationError, match=r"^LightApi: unknown option 'nope'"):
+        LightApi.from_config(file, nope=1)
+
+
 def test_permissions_without_operators_of_their_own_combine(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (file.parent / "parts.py").write_text(PARTS)
     monkeypatch.syspath_prepend(file.parent)
@@ -353,6 +373,16 @@ def test_what_only_the_start_finds_is_told_where_it_stands(file: Path, url: str)
     (first, *_) = str(caught.value).splitlines()
     assert first.startswith(f"{file}:2:{text.index('nope') + 1}: endpoints[0].fields.a.foreign_key: ")
     assert "there is no table 'nope'" in first
+
+
+def test_an_endpoint_on_the_logins_route_is_told_where_it_stands(file: Path) -> None:
+    file.write_text(
+        "database_url: 'sqlite://'\n"
+        "endpoints: [{ route: /auth/login, fields: {}, meta: { authentication: { backend: BasicAuthentication } } }]\n"
+    )
+    with pytest.raises(ConfigurationError) as caught:
+        LightApi.from_config(file).build_app()
+    assert str(caught.value).startswith(f"{file}:2:22: endpoints[0].route: route '/auth/login' is the login's")
 
 
 def test_what_only_the_start_finds_beside_is_told_with_it(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,6 +36,12 @@ asgi_middleware: a.b
 lifespan: "a:b"
 middleware: [CORSMiddleware]
 auth: { auth_path: /auth, login_validator: a.b }
+auth_path: /auth
+login_validator: a.b
+middlewares: [CORSMiddleware]
+database_url: "sqlite://"
+default_pagination: { style: cursor, page_size: 5 }
+default_authentication: { backend: JWTAuthentication }
 x-anything: 1
 defaults:
   authentication:

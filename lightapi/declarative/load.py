@@ -15,7 +15,7 @@ from lightapi.config import Authentication, Pagination
 from lightapi.declarative.building import Builder, class_name, located
 from lightapi.declarative.checking import check_shape, endpoint_options
 from lightapi.declarative.names import MIDDLEWARE
-from lightapi.declarative.problems import Path, Source
+from lightapi.declarative.problems import Path, Source, written_path
 from lightapi.declarative.substitution import Substituted
 from lightapi.declarative.tree import Tree, read_tree
 from lightapi.exceptions import ConfigurationError
@@ -57,7 +57,7 @@ def problems_in(path: str | os.PathLike[str] | None, make: type) -> list[str]:
     return [*loading.error().problems] if loading.tree.problems else []
 
 
-_PLACES: Mapping[str, Path] = {
+_PLACES: Mapping[str, tuple[str, ...]] = {
     "engine": ("database",),
     "database_url": ("database", "url"),
     "auth_path": ("auth", "auth_path"),
@@ -98,7 +98,8 @@ class _Loading:
         for name in self.overrides:
             place = _PLACES.get(name, (name,))
             self._leave_out(("database",) if "database" in place else place)
-        options = check_shape(self.tree)
+            self._leave_out(("database_url",) if "database" in place else (name,))
+        options = self._gathered(check_shape(self.tree))
         endpoints = self._endpoints()
         defaults = self._defaults(options.get("defaults", {}))
         classes = [(path, given, self.builder.endpoint(given, path, defaults)) for path, given in endpoints]
@@ -155,6 +156,25 @@ class _Loading:
             self.tree.problems[:] = [each for each in self.tree.problems if each.path[: len(path)] != path]
             self.tree.unreadable = {each for each in self.tree.unreadable if each[: len(path)] != path}
 
+    def _gathered(self, options: dict[str, Any]) -> dict[str, Any]:
+        """Return the options with those that are named as the constructor names them in their places."""
+        for name, place in _PLACES.items():
+            if name not in options:
+                continue
+            if place in self.tree.values:
+                self.tree.add((name,), f"stands in {written_path(place)}, too; say it once", key=True)
+                del options[name]
+            elif len(place) == 1:
+                options[place[0]] = options.pop(name)
+            else:
+                options.setdefault(place[0], {})[place[1]] = options.pop(name)
+        return options
+
+    def _place_of(self, name: str) -> Path:
+        """Return where an argument of the constructor stands in the file; of one that does not, the nearest part."""
+        place = _PLACES.get(name, (name,))
+        return next((each for each in (place, (name,), place[:1]) if each in self.tree.values), ())
+
     def _endpoints(self) -> list[tuple[Path, dict[str, Any]]]:
         """Return the entries whose shape is right; note routes and classes that stand twice."""
         found = []
@@ -200,7 +220,7 @@ class _Loading:
         """Return what holds for every endpoint, as arguments of ``Authentication`` and ``Pagination``."""
         defaults = dict(given)
         if "authentication" in given:
-            where = ("defaults", "authentication")
+            where = self._place_of("default_authentication")
             defaults["authentication"] = self.builder.authentication_options(given["authentication"], where)
         override = self.overrides.get("default_pagination")
         if isinstance(override, Pagination):
@@ -214,24 +234,27 @@ class _Loading:
         if "database" in options:
             arguments["database_url"] = self._database_url(options["database"].get("url", _STAND_IN))
         if "middleware" in options:
-            arguments["middlewares"] = self.builder.listed(options["middleware"], MIDDLEWARE, ("middleware",))
+            where = self._place_of("middlewares")
+            arguments["middlewares"] = self.builder.listed(options["middleware"], MIDDLEWARE, where)
         if "auth_path" in options.get("auth", {}):
             arguments["auth_path"] = options["auth"]["auth_path"]
         if "login_validator" in options.get("auth", {}):
-            where = ("auth", "login_validator")
+            where = self._place_of("login_validator")
             arguments["login_validator"] = named(options["auth"]["login_validator"], {}, where)
         for name in ("routes", "asgi_middleware", "lifespan", "rate_limiter"):
             if isinstance(options.get(name), str):
                 arguments[name] = named(options[name], {}, (name,))
         for key, kind in (("authentication", Authentication), ("pagination", Pagination)):
             if key in defaults:
-                arguments[f"default_{key}"] = self.builder.attempt(("defaults", key), kind, **defaults[key])
+                where = self._place_of(f"default_{key}")
+                arguments[f"default_{key}"] = self.builder.attempt(where, kind, **defaults[key])
         arguments = {name: value for name, value in arguments.items() if value is not None or name in _NULLABLE}
         return {**arguments, **self.overrides}
 
     def _database_url(self, url: str) -> str:
         """Return a URL whose relative SQLite path, if it is written in the file, starts at the file's folder."""
-        written = self.tree.at(("database", "url"))
+        place = self._place_of("database_url")
+        written = self.tree.at(place) if place else url
         if isinstance(written, Substituted) and written.taken:
             return url
         try:
@@ -245,15 +268,17 @@ class _Loading:
 
     def _constructed(self, arguments: dict[str, Any]) -> tuple[Any, bool]:
         """Return the app, made without what is wrong, and whether it has a stand-in for the file's database."""
-        is_stand_in = any(path[:1] == ("database",) for path in self.tree.wrong())
+        is_stand_in = any(path[:1] in (("database",), ("database_url",)) for path in self.tree.wrong())
         if is_stand_in:
             arguments = {**arguments, "database_url": _STAND_IN}
         while True:
             try:
                 return self.make(**arguments), is_stand_in
             except ConfigurationError as error:
+                if any(f"unknown option {name!r}" in str(error) for name in self.overrides):
+                    raise
                 name = _argument(str(error), arguments)
-                self._note(name, str(error))
+                self.tree.add(self._place_of(name), str(error))
                 if name == "database_url" and not is_stand_in:
                     is_stand_in = True
                     arguments = {**arguments, "engine": None, "database_url": _STAND_IN}
@@ -261,12 +286,6 @@ class _Loading:
                     del arguments[name]
                 else:
                     return None, is_stand_in
-
-    def _note(self, name: str, message: str) -> None:
-        where = _PLACES.get(name, (name,))
-        self.tree.add(
-            where if where in self.tree.values else where[:1] if where[:1] in self.tree.values else (), message
-        )
 
 
 _SECTIONS = ("database", "auth", "middleware", "defaults", "endpoints")

@@ -275,6 +275,12 @@ class FileShape(Shape):
     defaults: DefaultsShape = key("What holds for every endpoint that says nothing else.")
     auth: AuthShape = key("The login routes.")
     middleware: list[Dotted] = key("CORSMiddleware or package.module:Name, in the order they see a request.")
+    database_url: Text = key("As database.url.")
+    auth_path: Path = key("As auth.auth_path.")
+    login_validator: Dotted = key("As auth.login_validator.")
+    middlewares: list[Dotted] = key("As middleware.")
+    default_authentication: AuthenticationShape = key("As defaults.authentication.")
+    default_pagination: PaginationShape = key("As defaults.pagination.")
     cors_origins: list[Text] = key('Origins whose pages may read answers, or ["*"].')
     cors_allow_credentials: Boolean = key("Whether with their cookies.")
     rate_limiter: Annotated[
