@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import warnings
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -12,6 +13,7 @@ import httpx
 import pytest
 from sqlalchemy import Engine, NullPool
 from sqlalchemy.ext.asyncio import AsyncEngine
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -278,8 +280,18 @@ class TestLifespan:
 
         assert happened == [("startup", 200), ("shutdown", 200)]
 
-    def test_a_mounted_app_is_ready_without_it(self, lively: LightApi, loop_thread: LoopThread) -> None:
+    def test_a_mounted_app_has_it_where_the_outer_app_runs_it(self, lively: LightApi, happened: list[Any]) -> None:
+        outer = Starlette(routes=[Mount("/api", lively.asgi)], lifespan=lively.asgi.router.lifespan_context)
+        with TestClient(outer) as client:
+            assert client.get("/api/greets").json() == {"greeting": "hello"}
+        assert happened == [("startup", 200), ("shutdown", 200)]
+
+    def test_a_mounted_app_is_ready_without_it(
+        self, lively: LightApi, loop_thread: LoopThread, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.WARNING, "lightapi")
         transport = AsgiTransport(in_starlette(lively), loop_thread.run)
         with httpx.Client(transport=transport, base_url="http://testserver") as client:
             assert client.get("/api/greets").json() == {"greeting": None}
             walk(client, "/api")
+        assert caplog.text.count("lifespan= has not begun") == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from lightapi.service import Service
 
 __all__ = ["Endpoints", "build_starlette", "ends_in_slash", "relative_path"]
+
+logger = logging.getLogger("lightapi")
 
 Lifespan = Callable[[Any], AbstractAsyncContextManager[Any]]
 
@@ -101,13 +104,14 @@ def build_starlette(
     """Return the application: the user's routes first, LightAPI's paths for all the rest, CORS around both."""
 
     @asynccontextmanager
-    async def lived(app: Any) -> AsyncIterator[Any]:
+    async def lived(outer: Any) -> AsyncIterator[Any]:
+        app.awaits_lifespan = False
         try:
             await service.start()
             if lifespan is None:
                 yield
             else:
-                async with lifespan(app) as state:
+                async with lifespan(outer) as state:
                     yield state
         finally:
             await service.stop()
@@ -120,13 +124,24 @@ def build_starlette(
     )
     app.router.default = Endpoints(service)
     app.cors = cors
+    app.awaits_lifespan = lifespan is not None
     return app
 
 
 class _Application(Starlette):
-    """A Starlette application whose errors carry CORS headers, too."""
+    """A Starlette application whose errors carry CORS headers, too, and that misses its user's lifespan."""
 
     cors: Cors | None = None
+    awaits_lifespan = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self.awaits_lifespan and scope["type"] == "http":
+            self.awaits_lifespan = False
+            logger.warning(
+                "lifespan= has not begun: whoever mounts this app has to run it, for example "
+                "Starlette(lifespan=app.asgi.router.lifespan_context)"
+            )
+        await super().__call__(scope, receive, send)
 
     def build_middleware_stack(self) -> ASGIApp:
         stack = super().build_middleware_stack()
