@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -514,6 +515,24 @@ def test_routes_and_asgi_middleware_of_the_user_are_served_everywhere(api: Api) 
         assert (response.text, response.headers["x-asgi"]) == (body, "1")
     assert client.get("/books").headers["x-asgi"] == "1"
     assert client.get("/books").json() == {"results": []}
+
+
+@pytest.mark.parametrize("direct", [True, False, None], ids=["wsgi-direct", "wsgi-a2wsgi", "asgi"])
+def test_slashes_of_the_users_routes_redirect_everywhere(url: str, direct: bool | None) -> None:
+    async def hello(request: Request) -> PlainTextResponse:
+        return PlainTextResponse("hello")
+
+    app = LightApi(database_url=url, routes=[Route("/hello", hello), Route("/dir/", hello)])
+    app.register({"/books": Book})
+    if direct is None:
+        client: Any = TestClient(app.build_app())
+    else:
+        client = httpx.Client(transport=httpx.WSGITransport(app.build_wsgi_app(direct)), base_url="http://testserver")
+
+    for path, there in {"/hello/": "/hello", "/dir": "/dir/"}.items():
+        response = client.get(path, follow_redirects=False)
+        assert (response.status_code, urlsplit(response.headers["location"]).path) == (307, there)
+    assert client.get("/other/").status_code == 404
 
 
 # run

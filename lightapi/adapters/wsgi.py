@@ -78,8 +78,12 @@ class WSGIApp:
         return self._send(response, environ, start_response)
 
     def _is_users(self, scope: dict[str, Any]) -> bool:
-        """Return True when one of the user's own routes comes first."""
-        return any(route.matches(scope)[0] is not Match.NONE for route in self._routes)
+        """Return True when one of the user's own routes comes first, or Starlette redirects to one."""
+        if not self._routes:
+            return False
+        path = scope["path"]
+        twin = {**scope, "path": path.rstrip("/") if path.endswith("/") else f"{path}/"}
+        return any(route.matches(each)[0] is not Match.NONE for each in (scope, twin) for route in self._routes)
 
     def _respond(self, scope: dict[str, Any], environ: Environ, route: Route, key: str | None) -> Response:
         service = self._service
