@@ -210,6 +210,7 @@ class RestEndpoint:
     def background(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
         """Run ``function``, sync or async, after the response is sent and the work committed.
 
+        An answer of 400 and above commits nothing: its tasks do not run.
         Raises RuntimeError outside a request.
         """
         self._running("background()").tasks.add(function, *args, **kwargs)

@@ -106,6 +106,16 @@ class TestEveryOverride:
         assert api({"/items": endpoint}).get("/items").json() == {"own": True}
         assert _wait_for(lambda: ran) == [((1,), {"key": "v"})]
 
+    def test_what_commits_nothing_has_no_tasks(self, api: Api, endpoint: type[RestEndpoint], ran: list[Any]) -> None:
+        client = api({"/items": endpoint})
+
+        assert client.post("/items", json={"title": ""}).status_code == 422
+        assert client.get("/items/7").status_code == 404
+        assert client.post("/items", json={"title": "t"}).status_code == 201
+        # Tasks run in the order of their requests: one of the refused ones would have come first.
+        assert _wait_for(lambda: ran) == [((1,), {"key": "v"})]
+        assert len(ran) == 1
+
 
 class Several(RestEndpoint):
     """Schedules three tasks, the second of which fails."""
