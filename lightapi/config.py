@@ -143,8 +143,10 @@ def check_call(where: str, value: Any, name: str, *arguments: str) -> None:
     method = getattr(value, name)
     if not inspect.isfunction(getattr(method, "__func__", method)):
         return
+    of_class = isinstance(inspect.getattr_static(value, name), (staticmethod, classmethod))
+    instance = ["self"] if isinstance(value, type) and not of_class else []
     try:
-        inspect.signature(method).bind(*(["self"] if isinstance(value, type) else []), *arguments)
+        inspect.signature(method).bind(*instance, *arguments)
     except TypeError as error:
         raise ConfigurationError(f"{where}: can't be called as {name}({', '.join(arguments)}): {error}") from None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from enum import IntEnum
 from http import HTTPStatus
 from typing import Any
 
@@ -152,10 +153,17 @@ def test_what_no_server_could_send_is_a_500_in_json(api: Api, what: str, caplog:
     assert "x-a" not in response.headers
 
 
+class Own(IntEnum):
+    """Statuses by names of one's own."""
+
+    TAKEN = 202
+
+
 @pytest.mark.engines("sqlite-sync")
-def test_the_usual_characters_of_headers_are_sent(api: Api) -> None:
+@pytest.mark.parametrize("status", [202, HTTPStatus.ACCEPTED, Own.TAKEN])
+def test_the_usual_characters_of_headers_are_sent(api: Api, status: int) -> None:
     def list_(self: RestEndpoint, request: Request) -> Response:
-        return PlainTextResponse("x", HTTPStatus.ACCEPTED, {"X-A": "caf~ (e), 'b' ;c=\"d\""})
+        return PlainTextResponse("x", status, {"X-A": "caf~ (e), 'b' ;c=\"d\""})
 
     response = api({"/odd": type("OddEndpoint", (RestEndpoint,), {"list": list_})}).get("/odd")
     assert (response.status_code, response.headers["x-a"]) == (202, "caf~ (e), 'b' ;c=\"d\"")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Awaitable, Callable, Sequence
-from http import HTTPStatus
 from typing import Any, Protocol
 
 from starlette.exceptions import HTTPException
@@ -140,7 +139,7 @@ def finish(method: str, response: Response) -> Response:
 def _wrong_in(response: Response) -> str:
     """Return what no server could send of a response (RFC 9110 sections 5.1, 5.5 and 15, PEP 3333), if anything."""
     status: Any = response.status_code
-    if type(status) is not int and not isinstance(status, HTTPStatus):
+    if not isinstance(status, int):
         return f"the response has the status {status!r}, which is no whole number"
     if not _FINAL <= status <= _LAST:
         return f"the response has the status {status}"
