@@ -38,7 +38,7 @@ def mapped(endpoint: Any, mapper_registry: registry, store: Store) -> Mapped:
     metadata = mapper_registry.metadata
     options, table = endpoint._options, endpoint.__dict__.get("__table__")
     if isinstance(table, Table):
-        if table.metadata is metadata:
+        if metadata.tables.get(table.key) is table:
             return Mapped(table, endpoint._shape, endpoint._schemas)
         if REFLECTED in table.info:
             return _twin(endpoint, table, metadata, store)

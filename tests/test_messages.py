@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from starlette.middleware.gzip import GZipMiddleware
+from starlette.testclient import TestClient
 
 from lightapi import (
     AllowAny,
@@ -171,6 +172,30 @@ class NoRequest:
     failed = succeeded
 
 
+class OfTheClass:
+    """Hooks that need no instance."""
+
+    @staticmethod
+    def has_permission(request: Any) -> bool:
+        return True
+
+    @classmethod
+    def begin(cls, key: str) -> float:
+        return 0
+
+    @staticmethod
+    def succeeded(key: str) -> None:
+        """Do nothing."""
+
+    failed = succeeded
+
+
+def test_hooks_may_be_static() -> None:
+    _app(rate_limiter=OfTheClass)
+    _served(Authentication(permission=OfTheClass))
+    _served(Authentication(permission=AllowAny & OfTheClass))
+
+
 class Demanding:
     """A limiter that can't be made without arguments."""
 
@@ -251,14 +276,20 @@ def test_a_url_in_the_place_of_the_engine_is_named() -> None:
 
 
 def test_a_mended_class_can_be_registered_after_a_failure() -> None:
+    fine = type("Good", (RestEndpoint,), {"__annotations__": {"title": str}})
+    wrong = type("Wrong", (RestEndpoint,), {"Meta": type("Meta", (), {"filtering": Filtering(search=["nothing"])})})
+    mended = type("Wrong", (RestEndpoint,), {"__annotations__": {"title": str}})
     app = LightApi(database_url="sqlite://")
-    with pytest.raises(ConfigurationError):
-        app.register({"/fine": Fine, "/listed": Listed})
+    for _ in range(2):
+        with pytest.raises(ConfigurationError, match="nothing"):
+            app.register({"/good": fine, "/wrong": wrong})
+        assert not app.metadata.tables
 
-    mended = type("Listed", (RestEndpoint,), {"__annotations__": {"title": str}, "__module__": __name__})
-    app.register({"/fine": Fine, "/listed": mended})
+    app.register({"/good": fine, "/wrong": mended})
 
-    assert set(app.metadata.tables) == {"fines", "listeds"}
+    assert set(app.metadata.tables) == {"goods", "wrongs"}
+    client = TestClient(app.build_app())
+    assert [client.post(path, json={"title": "t"}).status_code for path in ("/good", "/wrong")] == [201, 201]
 
 
 @pytest.mark.parametrize("url", ["sqlite://", "sqlite:///none.db", "sqlite+aiosqlite://"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
@@ -29,7 +30,7 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.engine import Dialect
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import SAWarning, SQLAlchemyError
 from sqlalchemy.orm import registry
 from sqlalchemy.sql.schema import ScalarElementColumnDefault
 from sqlalchemy.types import TypeEngine
@@ -172,15 +173,17 @@ def map_class(
 ) -> None:
     """Map ``cls`` onto its table; the version column also guards ORM flushes.
 
-    ``attributes`` are the columns whose attribute has another name.
+    ``attributes`` are the columns whose attribute has another name. Two classes may have one name: we look none up.
     """
-    mapper_registry.map_imperatively(
-        cls,
-        table,
-        version_id_col=table.c.version if "version" in table.info[KEPT] else None,
-        primary_key=[table.c[name] for name in key],
-        properties={attribute: table.c[name] for name, attribute in attributes.items()},
-    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "This declarative base already contains a class", SAWarning)
+        mapper_registry.map_imperatively(
+            cls,
+            table,
+            version_id_col=table.c.version if "version" in table.info[KEPT] else None,
+            primary_key=[table.c[name] for name in key],
+            properties={attribute: table.c[name] for name, attribute in attributes.items()},
+        )
 
 
 def check_foreign_keys(table: Table, owners: Mapping[str, str]) -> list[str]:
