@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any, Optional
 
 import pytest
@@ -185,3 +186,23 @@ def test_a_queryset_reads_the_request(api: Api) -> None:
 
     assert [row["tenant"] for row in rows] == ["b"]
     assert client.get("/rows").json() == {"results": []}
+
+
+class Divides(RestEndpoint):
+    """A queryset that some rows make fail."""
+
+    amount: int = 0
+
+    def queryset(self, request: Request) -> Any:
+        model = type(self)._model_class
+        return select(model).where(100 / model.amount > 1)
+
+
+@pytest.mark.engines("postgres-sync", "postgres-async")
+def test_a_queryset_that_the_database_refuses_is_logged(api: Api, caplog: pytest.LogCaptureFixture) -> None:
+    client = api({"/divides": Divides})
+    assert client.post("/divides", json={}).status_code == 201
+    caplog.set_level(logging.WARNING, "lightapi")
+
+    assert client.get("/divides").status_code == 422
+    assert "a SELECT failed with SQLSTATE 22012: a value of the client's, or the queryset itself" in caplog.text

@@ -6,6 +6,7 @@ Knows SQLSTATEs and SQLite's messages; never lets SQL, values or driver text int
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -17,6 +18,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from lightapi.exceptions import ApiError, Conflict, InvalidInput, PermissionDenied, ServiceUnavailable
 
 __all__ = ["hide_parameters", "is_transient", "sqlstate_of", "translate"]
+
+logger = logging.getLogger("lightapi")
 
 MISSING_REFERENCE = "conflict: a referenced row does not exist"
 STILL_REFERENCED = "conflict: the row is still referenced"
@@ -73,7 +76,10 @@ def translate(error: BaseException, *, table: Table | None = None, deleting: boo
     deleting = deleting or (error.statement or "").lstrip()[:6].upper() == "DELETE"
     state = sqlstate_of(error)
     if state is not None:
-        return _by_state(state, error, table, deleting=deleting)
+        answer = _by_state(state, error, table, deleting=deleting)
+        if isinstance(answer, InvalidInput) and _is_read(error):
+            logger.warning("a SELECT failed with SQLSTATE %s: a value of the client's, or the queryset itself", state)
+        return answer
     return _by_text(error, table, deleting=deleting)
 
 
@@ -128,9 +134,13 @@ def _by_state(state: str, error: DBAPIError, table: Table | None, *, deleting: b
         return PermissionDenied()
     if state.startswith(("0A", "3F", "42")) and _is_about_a_value(error):
         return _bad_value()
-    if _is_refusal(state) and not (error.statement or "").lstrip()[:6].upper().startswith("SELECT"):
+    if _is_refusal(state) and not _is_read(error):
         return Conflict()
     return _by_constraint(state, error, table, deleting=deleting) if state.startswith("23") else None
+
+
+def _is_read(error: DBAPIError) -> bool:
+    return (error.statement or "").lstrip()[:6].upper() == "SELECT"
 
 
 def _is_refusal(state: str) -> bool:
