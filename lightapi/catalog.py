@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterable
 
 from sqlalchemy import Column, Connection, Inspector, MetaData, Table, create_engine, inspect
-from sqlalchemy.exc import NoSuchTableError, SQLAlchemyError
+from sqlalchemy.exc import NoSuchTableError
 
 from lightapi.db.engine import is_memory, missing_file
 from lightapi.db.mapping import check_foreign_keys
@@ -78,7 +78,9 @@ class Catalog:
                     self._checked_tables(empty)
             else:
                 read_database(store, self._checked_tables)
-        except (SQLAlchemyError, OSError) as error:
+        except ConfigurationError:
+            raise
+        except Exception as error:  # noqa: BLE001  the caller has an error of its own to tell
             logger.warning("the database can't be asked (%s)", type(error).__name__)
 
     def _point_out(self, inspector: Inspector) -> None:
