@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any, Optional
+from urllib.parse import quote
 
 import pytest
-from sqlalchemy import desc, select, text
+from sqlalchemy import desc, func, select, text
 from sqlalchemy.orm import aliased
 from starlette.requests import Request
 
-from lightapi import Field, RestEndpoint, col
+from lightapi import Field, Filtering, Pagination, RestEndpoint, col
 from tests.support.hosts import Api, Client
 
 
@@ -206,3 +208,40 @@ def test_a_queryset_that_the_database_refuses_is_logged(api: Api, caplog: pytest
 
     assert client.get("/divides").status_code == 422
     assert "a SELECT failed with SQLSTATE 22012: a value of the client's, or the queryset itself" in caplog.text
+
+
+WINDOWS: dict[str, Callable[[Any], Any]] = {
+    "count": lambda cls: func.count().over(),
+    "sum": lambda cls: func.sum(cls.amount).over(),
+    "partition": lambda cls: func.max(cls.amount).over(partition_by=cls.title),
+    "rank": lambda cls: func.rank().over(order_by=cls.amount.desc()),
+    "moment": lambda cls: func.max(cls.created_at).over(),
+    "inside": lambda cls: func.coalesce(func.lag(cls.amount).over(order_by=cls.id), 0),
+    "expression": lambda cls: cls.amount * 1.0 / func.sum(cls.amount).over(),
+}
+
+
+@pytest.mark.parametrize("window", WINDOWS)
+@pytest.mark.parametrize("style", [None, "page_number", "cursor"])
+def test_a_label_may_be_a_window_function(api: Api, window: str, style: Any) -> None:
+    def queryset(self: Any, request: Request) -> Any:
+        model = type(self)._model_class
+        return select(model, WINDOWS[window](model).label("shown"))
+
+    meta: dict[str, Any] = {"table": "windowed", "filtering": Filtering(ordering=["amount"])}
+    if style:
+        meta["pagination"] = Pagination(style=style, page_size=2)
+    fields = {"__annotations__": {"title": str, "amount": int}, "queryset": queryset}
+    client = api({"/rows": type("Windowed", (RestEndpoint,), {**fields, "Meta": type("Meta", (), meta)})})
+    for amount in (3, 1, 2):
+        assert client.post("/rows", json={"title": "t", "amount": amount}).status_code == 201
+
+    for query, order in (("", [3, 1, 2]), ("?ordering=-amount", [3, 2, 1])):
+        body = client.get(f"/rows{query}").json()
+        rows = body["results"]
+        if style == "page_number":
+            rows += client.get(body["next"]).json()["results"]
+        elif style:
+            rows += client.get(f"/rows{query or '?'}&cursor={quote(body['next'])}").json()["results"]
+        assert [row["amount"] for row in rows] == order
+        assert all(row["shown"] is not None for row in rows)

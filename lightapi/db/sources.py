@@ -21,8 +21,8 @@ from sqlalchemy import (
     select,
 )
 from sqlalchemy.orm import FromStatement
-from sqlalchemy.sql import operators
-from sqlalchemy.sql.elements import Label, _label_reference, _textual_label_reference
+from sqlalchemy.sql import operators, visitors
+from sqlalchemy.sql.elements import Label, Over, _label_reference, _textual_label_reference
 from sqlalchemy.types import NullType
 
 from lightapi.db.joins import multiplies
@@ -183,9 +183,16 @@ def _selected(plan: Plan, statement: Select[Any], *, sqlite: bool) -> tuple[Any,
 
 
 def _copy_number(key: Sequence[Any], expressions: Sequence[Any]) -> Any:
-    """Return the number of a row among those with its key, which a join may have made several of."""
-    sortable = [expression for expression in expressions if not isinstance(expression.type, _UNSORTABLE)]
+    """Return the number of a row among those with its key, which a join may have made several of.
+
+    It is a window function itself, and those can't be nested.
+    """
+    sortable = [each for each in expressions if not (isinstance(each.type, _UNSORTABLE) or _is_windowed(each))]
     return func.row_number().over(partition_by=[*key] or None, order_by=sortable or None)
+
+
+def _is_windowed(expression: Any) -> bool:
+    return any(isinstance(part, Over) for part in visitors.iterate(expression))
 
 
 _UNSORTABLE = (JSON, ARRAY, NullType, JSONDocument)
