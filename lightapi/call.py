@@ -36,7 +36,7 @@ class Tasks(BackgroundTask):
         self._waiting: list[tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]] = []
         self._earlier = earlier
 
-    def add(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+    def add(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> None:
         """Put a sync or async callable at the end."""
         self._waiting.append((function, args, kwargs))
 

@@ -207,7 +207,7 @@ class RestEndpoint:
         scope = await _awaited_scope(self, call)
         return await call.arun(lambda: actions.destroying(call.plan, str(pk), scope))
 
-    def background(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+    def background(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> None:
         """Run ``function``, sync or async, after the response is sent and the work committed.
 
         An answer of 400 and above commits nothing: its tasks do not run.

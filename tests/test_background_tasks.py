@@ -117,6 +117,20 @@ class TestEveryOverride:
         assert len(ran) == 1
 
 
+class Named(RestEndpoint):
+    """Hands over arguments of any name."""
+
+    def get(self, request: Request) -> Any:
+        self.background(note, function="f", self="s")
+        return {}
+
+
+@pytest.mark.engines("sqlite-sync", "sqlite-async")
+def test_arguments_may_have_any_name(api: Api, ran: list[Any]) -> None:
+    assert api({"/items": Named}).get("/items").status_code == 200
+    assert _wait_for(lambda: ran) == [((), {"function": "f", "self": "s"})]
+
+
 class Several(RestEndpoint):
     """Schedules three tasks, the second of which fails."""
 
